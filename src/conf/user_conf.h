@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A user-mode network as its options describe it: checked values, plain data. The options have QEMU's
+ * names and defaults (-netdev user). */
+#pragma once
+
+#include <netinet/in.h>
+
+#include "util.h"
+
+#define USER_PORTS_MAX    64
+#define USER_FORWARDS_MAX 1024
+#define USER_SEARCH_MAX   8
+#define USER_NAME_BYTES   256
+#define USER_PATH_BYTES   4096
+
+enum user_port_kind {
+	USER_PORT_STREAM_LISTEN,  /* stream:PATH: listens; QEMU connects, again after a restart */
+	USER_PORT_STREAM_CONNECT, /* stream:PATH,connect: connects, and again when the other end comes back */
+	USER_PORT_FD,             /* fd:N: a connected or a listening stream socket, or a tap */
+	USER_PORT_NETNS,          /* netns:PID|PATH, or bare netns with a command: a tap in a network namespace */
+	USER_PORT_KIND_MAX,
+};
+
+struct user_port {
+	enum user_port_kind kind;
+	char path[USER_PATH_BYTES]; /* socket path, or namespace path; a PID becomes /proc/PID/ns/net */
+	pid_t pid;                  /* of netns:PID, else 0: its user namespace is entered too */
+	int fd;                     /* of fd:N, else -1 */
+	char ifname[16];            /* of netns; "vmlan0" when not given */
+	bool noconfig;              /* leave the interface unconfigured (down, no addresses) */
+	bool fresh;                 /* bare netns: make new user and network namespaces and run the command */
+};
+
+/* hostfwd=[tcp|udp]:[hostaddr]:hostport-[guestaddr]:guestport */
+struct user_forward {
+	uint8_t proto;        /* IPPROTO_TCP, IPPROTO_UDP */
+	uint32_t host_be;     /* where to listen; when the line named none: host_any or loopback as the caller asked */
+	uint16_t host_port;   /* host order; 0: any free one, which is printed */
+	uint32_t guest_be;    /* 0: dhcpstart */
+	uint16_t guest_port;
+};
+
+struct user_conf {
+	uint32_t net_be, mask_be, host_be, dns_be, dhcp_start_be; /* network order */
+	uint16_t mtu;
+	char hostname[USER_NAME_BYTES], domainname[USER_NAME_BYTES], bootfile[USER_NAME_BYTES];
+	char search[USER_SEARCH_MAX][USER_NAME_BYTES];
+	unsigned int n_search;
+	bool restricted, no_host_loopback, no_peek_off, no_sandbox, isolated, stats, debug;
+	char pcap[USER_PATH_BYTES]; /* empty: none */
+	struct user_forward *forwards; /* heap */
+	unsigned int n_forwards;
+	struct user_port *ports; /* heap */
+	unsigned int n_ports;
+	char **command; /* after --, NULL if none; points into argv */
+};
+
+/* The defaults: 10.0.2.0/24, MTU 65520 for namespaces (0 here: each port kind's own default). */
+void user_conf_init(struct user_conf *ret);
+void user_conf_done(struct user_conf *c);
+
+/* Each parses one option's value. false: *ret_error says what is wrong, where in the text and what is
+ * allowed (static or in c's own buffer; never to be freed). */
+struct conf_error {
+	char text[256];
+	size_t at; /* offset in the value */
+};
+/* any_host: an empty host address means 0.0.0.0 (QEMU's meaning) instead of 127.0.0.1. */
+bool user_conf_parse_hostfwd(const char *text, bool any_host, struct user_forward *ret, struct conf_error *e);
+bool user_conf_parse_net(const char *text, struct user_conf *c, struct conf_error *e);
+bool user_conf_parse_port(const char *text, struct user_port *ret, struct conf_error *e);
+/* After all options: fills in what was left to its default within --net, and checks that host, dns and
+ * dhcpstart lie in it and differ. */
+bool user_conf_check(struct user_conf *c, struct conf_error *e);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The user-mode router: what stands at .2 (the host) and .3 (the name server) of a guest's network, and
+ * reaches the rest of the world through ordinary sockets. */
+#pragma once
+
+#include "flow.h"
+#include "lan.h"
+#include "sock.h"
+
+#define GATEWAY_DNS_MAX       8
+#define GATEWAY_SEARCH_MAX    8
+#define GATEWAY_NAME_BYTES    256
+#define GATEWAY_FORWARDS_MAX  1024
+#define GATEWAY_LEASES_MAX    256
+
+struct gateway_config {
+	struct loop *loop;
+	struct sock_host sock;
+
+	/* Network order. QEMU's defaults are 10.0.2.0/24, .2, .3, .15. */
+	uint32_t net_be, mask_be, host_be, dns_be, dhcp_start_be;
+	unsigned int n_leases; /* 16 as QEMU's, at most GATEWAY_LEASES_MAX */
+	struct mac mac;
+	uint16_t mtu; /* of the guest's link: 576 to 65520 */
+
+	char hostname[GATEWAY_NAME_BYTES]; /* option 12; empty: none */
+	char domainname[GATEWAY_NAME_BYTES];
+	char search[GATEWAY_SEARCH_MAX][GATEWAY_NAME_BYTES];
+	unsigned int n_search;
+	char bootfile[GATEWAY_NAME_BYTES];
+
+	bool restricted;       /* QEMU's restrict=on */
+	bool no_host_loopback; /* .2 is not the host's loopback */
+	bool no_dhcp;          /* the interface is configured by other means */
+	bool no_peek_off;      /* as on kernels before 6.9 */
+	bool isolated;
+
+	uint32_t n_flows_max;      /* of one port, of each kind; 0: a default that fits the descriptors */
+	struct siphash_key key;
+};
+
+/* An inbound forward: connections to a listening socket (TCP), or datagrams to a bound one (UDP), are
+ * taken to a guest. The socket is the gateway's from then on. */
+struct gateway_forward {
+	int fd;
+	uint8_t proto;          /* IPPROTO_TCP or IPPROTO_UDP */
+	uint32_t guest_be;      /* 0: dhcp_start */
+	uint16_t guest_port;    /* host order */
+};
+
+struct gateway;
+
+int gateway_new(const struct gateway_config *c, struct gateway **ret);
+struct gateway *gateway_free(struct gateway *g);
+
+/* The segment whose router it is; ports are added to it. */
+struct lan *gateway_lan(struct gateway *g);
+
+/* 0 or -errno; on error the descriptor is still the caller's. */
+int gateway_add_forward(struct gateway *g, const struct gateway_forward *f);
+
+/* The host's resolvers, in order of preference, whenever they change. */
+void gateway_set_resolvers(struct gateway *g, const union sock_addr *servers, unsigned int n);
+
+/* Human-readable counters and limits (--stats), written to buf; returns the length as snprintf() does. */
+int gateway_stats(struct gateway *g, char *buf, size_t n_bytes);

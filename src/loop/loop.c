@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "loop.h"
+
+#include "clock.h"
+
+#define LOOP_SOURCES_MAX 64
+#define LOOP_HOOKS_MAX   8
+#define LOOP_BATCH       256
+
+struct loop_source {
+	void (*fn)(void *ctx, uint32_t arg, uint32_t events);
+	void *ctx;
+};
+
+struct loop_hook {
+	bool (*fn)(void *ctx);
+	void *ctx;
+};
+
+struct loop {
+	int epoll_fd;
+	struct loop_clock clock;
+	uint64_t now_ms;
+	struct loop_source sources[LOOP_SOURCES_MAX];
+	int n_sources;
+	struct loop_hook hooks[LOOP_HOOKS_MAX];
+	int n_hooks;
+	struct loop_timer *timers; /* by due_ms */
+	bool busy;                 /* a hook has more to do */
+	bool stopped;
+	int code;
+	struct epoll_event batch[LOOP_BATCH];
+};
+
+static uint64_t real_now_ms(void *ctx)
+{
+	return clock_now_ms();
+}
+
+int loop_new(const struct loop_clock *clock, struct loop **ret)
+{
+	_cleanup_free_ struct loop *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return -ENOMEM;
+	l->clock = clock ? *clock : (struct loop_clock){.now_ms = real_now_ms};
+	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (l->epoll_fd < 0)
+		return -errno;
+	l->now_ms = l->clock.now_ms(l->clock.ctx);
+	*ret = TAKE_PTR(l);
+	return 0;
+}
+
+struct loop *loop_free(struct loop *l)
+{
+	if (l) {
+		util_close(&l->epoll_fd);
+		free(l);
+	}
+	return NULL;
+}
+
+int loop_source_add(struct loop *l, void (*fn)(void *ctx, uint32_t arg, uint32_t events), void *ctx)
+{
+	if (l->n_sources == LOOP_SOURCES_MAX)
+		return -ENOSPC;
+	l->sources[l->n_sources] = (struct loop_source){fn, ctx};
+	return l->n_sources++;
+}
+
+static int control(struct loop *l, int op, int fd, uint32_t events, int source, uint32_t arg)
+{
+	struct epoll_event e = {.events = events, .data.u64 = (uint64_t)(uint32_t)source << 32 | arg};
+
+	return epoll_ctl(l->epoll_fd, op, fd, &e) < 0 ? -errno : 0;
+}
+
+int loop_watch(struct loop *l, int fd, uint32_t events, int source, uint32_t arg)
+{
+	return control(l, EPOLL_CTL_ADD, fd, events, source, arg);
+}
+
+int loop_rewatch(struct loop *l, int fd, uint32_t events, int source, uint32_t arg)
+{
+	return control(l, EPOLL_CTL_MOD, fd, events, source, arg);
+}
+
+int loop_unwatch(struct loop *l, int fd)
+{
+	return control(l, EPOLL_CTL_DEL, fd, 0, 0, 0);
+}
+
+int loop_hook_add(struct loop *l, bool (*fn)(void *ctx), void *ctx)
+{
+	if (l->n_hooks == LOOP_HOOKS_MAX)
+		return -ENOSPC;
+	l->hooks[l->n_hooks++] = (struct loop_hook){fn, ctx};
+	return 0;
+}
+
+void loop_timer_clear(struct loop *l, struct loop_timer *t)
+{
+	if (!t->armed)
+		return;
+	for (struct loop_timer **at = &l->timers; *at; at = &(*at)->next)
+		if (*at == t) {
+			*at = t->next;
+			break;
+		}
+	t->armed = false;
+}
+
+void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t due_ms)
+{
+	struct loop_timer **at = &l->timers;
+
+	if (t->armed && t->due_ms == due_ms)
+		return;
+	loop_timer_clear(l, t);
+	while (*at && (*at)->due_ms <= due_ms)
+		at = &(*at)->next;
+	t->due_ms = due_ms;
+	t->armed = true;
+	t->next = *at;
+	*at = t;
+}
+
+uint64_t loop_now_ms(const struct loop *l)
+{
+	return l->now_ms;
+}
+
+static void run_timers(struct loop *l)
+{
+	while (l->timers && l->timers->due_ms <= l->now_ms) {
+		struct loop_timer *t = l->timers;
+
+		l->timers = t->next;
+		t->armed = false;
+		t->fn(t->ctx, l->now_ms);
+	}
+}
+
+static int wait_ms(const struct loop *l, int max_wait_ms)
+{
+	if (l->busy)
+		return 0;
+	if (!l->timers)
+		return max_wait_ms;
+	uint64_t now_ms = l->clock.now_ms(l->clock.ctx);
+	uint64_t left_ms = l->timers->due_ms > now_ms ? l->timers->due_ms - now_ms : 0;
+
+	if (max_wait_ms >= 0)
+		left_ms = MIN(left_ms, (uint64_t)max_wait_ms);
+	return (int)MIN(left_ms, (uint64_t)INT32_MAX);
+}
+
+int loop_run_once(struct loop *l, int max_wait_ms)
+{
+	int n = epoll_wait(l->epoll_fd, l->batch, LOOP_BATCH, wait_ms(l, max_wait_ms));
+
+	if (n < 0 && errno != EINTR)
+		return -errno;
+	l->now_ms = l->clock.now_ms(l->clock.ctx);
+	for (int i = 0; i < n; i++) {
+		uint64_t data = l->batch[i].data.u64;
+		const struct loop_source *s = &l->sources[data >> 32];
+
+		s->fn(s->ctx, (uint32_t)data, l->batch[i].events);
+	}
+	run_timers(l);
+	l->busy = false;
+	for (int i = 0; i < l->n_hooks; i++)
+		l->busy |= l->hooks[i].fn(l->hooks[i].ctx);
+	return 0;
+}
+
+int loop_run(struct loop *l)
+{
+	while (!l->stopped) {
+		int r = loop_run_once(l, -1);
+
+		if (r < 0)
+			return r;
+	}
+	return l->code;
+}
+
+void loop_stop(struct loop *l, int code)
+{
+	l->stopped = true;
+	l->code = code;
+}
