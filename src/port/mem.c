@@ -83,8 +83,9 @@ static int mem_reserve(struct port *port, size_t n_head, size_t max_bytes, struc
 	struct mem_port *p = container_of(port, struct mem_port, port);
 
 	assert(!p->reserved && n_head <= PORT_ROOM_HEADROOM);
-	if (max_bytes == 0 || max_bytes > FRAME_MAX_BYTES - n_head)
+	if (max_bytes == 0)
 		return -EMSGSIZE;
+	max_bytes = MIN(max_bytes, FRAME_MAX_BYTES - n_head);
 	if (p->n_held >= p->n_queue) {
 		p->refused = true;
 		return -ENOBUFS;
