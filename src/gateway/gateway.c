@@ -270,6 +270,7 @@ static void gw_port_closed(void *ctx, struct port *p, int error, bool final)
 	/* A guest that comes back has booted anew, or was restarted with its QEMU: its connections are gone. */
 	flow_for_each(g->flows, p->id, abort_flow, g);
 	gw_neigh_forget_port(g, p->id);
+	reass_forget_port(g->reass, p->id);
 	if (g->c.port_closed)
 		g->c.port_closed(g->c.ctx, p, error, final);
 }
@@ -336,16 +337,16 @@ static int make_tables(struct gateway *g)
 		.host_be = g->c.host_be,
 		.dns_be = g->c.dns_be,
 		.dhcp_start_be = g->c.dhcp_start_be,
-		.n_leases = g->c.n_leases ? g->c.n_leases : 16,
+		.n_leases = g->c.n_leases ? g->c.n_leases : GATEWAY_LEASES,
 		.mtu = g->c.mtu,
 		.restricted = g->c.restricted,
+		.hostname = g->c.hostname,
+		.domainname = g->c.domainname,
+		.search = g->c.search,
+		.n_search = g->c.n_search,
+		.bootfile = g->c.bootfile,
 	};
-	(void)snprintf(dc.hostname, sizeof(dc.hostname), "%s", g->c.hostname);
-	(void)snprintf(dc.domainname, sizeof(dc.domainname), "%s", g->c.domainname);
-	(void)snprintf(dc.bootfile, sizeof(dc.bootfile), "%s", g->c.bootfile);
-	memcpy(dc.search, g->c.search, sizeof(dc.search));
-	dc.n_search = g->c.n_search;
-	r = dhcp_server_new(&dc, &g->dhcp);
+	r = dhcp_server_init(&g->dhcp, &dc);
 	return r < 0 ? r : reass_new(&g->reass);
 }
 
@@ -416,7 +417,6 @@ struct gateway *gateway_free(struct gateway *g)
 	gw_udp_done(g);
 	lan_free(g->lan);
 	flow_table_free(g->flows);
-	dhcp_server_free(g->dhcp);
 	reass_free(g->reass);
 	free(g->scratch);
 	free(g);

@@ -64,7 +64,7 @@ struct gateway {
 	struct sock_host sock;
 	struct lan *lan;
 	struct flow_table *flows;
-	struct dhcp_server *dhcp;
+	struct dhcp_server dhcp;
 	struct reass *reass;
 	struct loop_timer timer; /* of the flow table's wheel */
 
