@@ -213,6 +213,10 @@ bool cli_parse(const struct cli_verb *v, int argc, char **argv, void *target, st
 			break;
 		}
 		if (argv[i][0] != '-' || argv[i][1] == '\0') {
+			if (v->words_are_command) {
+				a.command = argv + i;
+				break;
+			}
 			a.words[a.n_words++] = argv[i];
 			continue;
 		}

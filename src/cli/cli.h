@@ -31,6 +31,7 @@ struct cli_verb {
 	const char *details;  /* lines between synopsis and options; may be NULL */
 	const struct cli_option *options;
 	unsigned int n_options;
+	bool words_are_command; /* the first word begins the command, with "--" before it or not */
 	/* argv[0] is the verb. */
 	int (*run)(const struct cli_verb *v, int argc, char **argv);
 };
@@ -48,7 +49,7 @@ const char *cli_verb_nearest(const char *word);
 struct cli_args {
 	char **words; /* heap, its strings are argv's */
 	unsigned int n_words;
-	char **command; /* what follows "--", NULL-terminated; NULL if there is no "--" */
+	char **command; /* NULL-terminated; NULL if there is none */
 	bool help;      /* --help was among the options: nothing was checked after it */
 };
 

@@ -62,7 +62,7 @@ void user_conf_done(struct user_conf *c);
 
 /* What is wrong with a value, where in it, and what is allowed, as one line for a person. */
 struct conf_error {
-	char text[256];
+	char text[320];
 	size_t at;          /* offset in the value */
 	size_t n_bytes;     /* how much of the value is meant; 0: a point */
 	const char *option; /* of user_conf_check(): the option it is about ("dns", ...); else NULL */
