@@ -37,6 +37,10 @@ struct gateway_config {
 
 	uint32_t n_flows_max;      /* of one port, of each kind; 0: a default that fits the descriptors */
 	struct siphash_key key;
+
+	/* A port's other end went away; final: for good. May be NULL. */
+	void (*port_closed)(void *ctx, struct port *p, int error, bool final);
+	void *ctx;
 };
 
 /* An inbound forward: connections to a listening socket (TCP), or datagrams to a bound one (UDP), are
