@@ -160,6 +160,7 @@ class World:
 def _child(function, tmp):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell had it ignored
     try:
         world = World(tmp)
         world.make()
@@ -191,6 +192,7 @@ def contain(function):
             try:
                 status = _middle(function, tmp)
             finally:
+                shutil.rmtree(tmp, ignore_errors=True)  # here, for a caller that was killed
                 sys.stdout.flush()
                 os._exit(status)
         for number in (signal.SIGTERM, signal.SIGHUP):
