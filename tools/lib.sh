@@ -45,7 +45,7 @@ package_choose() {
 root_prefix() {
 	[ "$(id -u)" = 0 ] && return 0
 	command -v sudo >/dev/null || return 1
-	if sudo -n true 2>/dev/null || [ -t 0 ] && [ -t 2 ]; then
+	if sudo -n true 2>/dev/null || { [ -t 0 ] && [ -t 2 ]; }; then
 		echo sudo
 		return 0
 	fi
@@ -57,6 +57,15 @@ apt_update() {
 	prefix=$(root_prefix) || return 1
 	echo "apt-get update" >&2
 	$prefix apt-get -q update >&2
+}
+
+apt_install() {
+	local prefix=$1
+	shift
+	echo "apt-get install $*" >&2
+	# Nothing may wait for an answer, and a terminal's progress bar is of no use in a log.
+	$prefix env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Dpkg::Use-Pty=0 install \
+		--no-install-recommends "$@" >/dev/null </dev/null
 }
 
 # need_packages GROUP...: installs what is missing; where it may not, prints the line to run and exits 1.
@@ -87,12 +96,9 @@ need_packages() {
 		echo "apt-get update && apt-get install --no-install-recommends ${missing[*]} ${unknown[*]%%|*}" >&2
 		exit 1
 	fi
-	echo "apt-get install ${missing[*]}" >&2
-	$prefix env DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends \
-		"${missing[@]}" >&2 </dev/null && return 0
+	apt_install "$prefix" "${missing[@]}" && return 0
 	apt_update # a list that is out of date names files that are gone
-	$prefix env DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends \
-		"${missing[@]}" >&2 </dev/null || die "apt-get could not install ${missing[*]}"
+	apt_install "$prefix" "${missing[@]}" || die "apt-get could not install ${missing[*]}"
 }
 
 # need_build DIR [MESON_ARGUMENT...]: sets the folder up once, and compiles.

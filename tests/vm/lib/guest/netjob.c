@@ -108,6 +108,6 @@ int main(int argc, char **argv)
 	else if (argc >= 4 && !strcmp(argv[1], "serve"))
 		serve(argv[2], argv + 3);
 	else
-		return fprintf(stderr, "usage: netjob send|recv HOST PORT SECONDS, netjob serve PORT COMMAND...\n"), 2;
+		return fprintf(stderr, "usage: netjob send|recv HOST PORT SECONDS | serve PORT COMMAND...\n"), 2;
 	return 0;
 }
