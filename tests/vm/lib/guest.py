@@ -86,6 +86,7 @@ class Guest:
 
     def start(self):
         """Starts QEMU and waits until the guest's init runs; the seconds that took."""
+        need(self.command[0])
         began = time.monotonic()
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL)
         self.serial = self._connect(self.serial_path)

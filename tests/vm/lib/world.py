@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
 
 SKIP = 77
@@ -140,6 +141,34 @@ class World:
                 return write_file("/proc/sys/net/ipv4/ping_group_range", limits)
             except OSError:
                 continue
+
+    @staticmethod
+    def wait_for(condition, what, timeout_s=10):
+        """Waits until a condition holds; what names it, or is a function that does."""
+        end = time.monotonic() + timeout_s
+        while not condition():
+            expect(time.monotonic() < end, f"waited {timeout_s} s for {what() if callable(what) else what}")
+            time.sleep(0.05)
+
+    @staticmethod
+    def running():
+        """The vmlan and QEMU processes of this world, {pid: (name, processor time in ticks)}; not zombies, since
+        nothing here waits for the orphans that process 1 inherits."""
+        found = {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as f:
+                    name, fields = f.read().split("(", 1)[1].rsplit(")", 1)
+            except OSError:
+                continue  # gone since
+            fields = fields.split()
+            if name.startswith(("vmlan", "qemu-system")) and fields[0] != "Z":
+                found[int(pid)] = (name, int(fields[11]) + int(fields[12]))
+        return found
+
+    def wait_for_the_end(self, timeout_s=10):
+        """Waits until no vmlan and no QEMU runs here any more."""
+        self.wait_for(lambda: not self.running(), lambda: f"the end of {self.running()}", timeout_s)
 
     def outside_socket(self, kind=socket.SOCK_STREAM):
         """A socket of the outside's network, for connections in."""
