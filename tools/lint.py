@@ -7,7 +7,8 @@ import re
 import subprocess
 import sys
 
-COLUMNS, FILE_LINES, FUNCTION_LINES = 110, 1000, 100
+# 110 columns are the aim; over 120 there is always a better place to break a line.
+COLUMNS, FILE_LINES, FUNCTION_LINES = 120, 1000, 100
 TIDY_BUILD = "build-clang"
 
 
@@ -58,7 +59,7 @@ def trailing_space():
 
 
 def typedefs():
-    return each_line(("src/**/*.[ch]",), lambda line: "a typedef" if line.startswith("typedef") else "")
+    return each_line(("src/**/*.[ch]",), lambda line: "a typedef that is no function's" if re.match(r"typedef\b[^(]*$", line) else "")
 
 
 def long_files():
@@ -95,8 +96,8 @@ def python_compiles(name):
 
 
 def checks():
-    found = [("lines of at most 110 columns", long_lines), ("no white space at line ends", trailing_space),
-             ("no typedef", typedefs), ("files under 1,000 lines", long_files),
+    found = [(f"lines of at most {COLUMNS} columns", long_lines), ("no white space at line ends", trailing_space),
+             ("no typedef but of functions", typedefs), ("files under 1,000 lines", long_files),
              ("functions under 100 lines", long_functions), ("licence lines", licences)]
     found += [(f"bash -n {name}", lambda n=name: command("bash", "-n", n)) for name in scripts(b"bash")]
     found += [(f"sh -n {name}", lambda n=name: command("sh", "-n", n)) for name in scripts(b"sh")]
