@@ -10,8 +10,10 @@
 #include "udp.h"
 
 #define FLOWS_DEFAULT     16384u
-#define DESCRIPTORS_SPARE 128u
+#define DESCRIPTORS_SPARE 256u /* ports, forwards' listeners, sockets opened ahead, the engine's own */
 #define WINDOW_CAP_BYTES  (4u << 20)
+#define WINDOW_CAP_LEAST  (128u << 10)
+#define WINDOWS_BYTES     (8u << 20) /* of all busy flows: what a queue of 8192 frames surely holds */
 
 void gw_timer_arm(struct gateway *g, struct flow *f, uint64_t due_ms)
 {
@@ -282,7 +284,12 @@ static void lan_drop(void *ctx, struct port *p, enum drop_reason reason)
 
 static bool work_flows(struct gateway *g)
 {
-	for (uint32_t n = flow_n_work(g->flows); n; n--) {
+	uint32_t n_round = flow_n_work(g->flows);
+
+	/* A tap's queue drops in silence: the windows of those that are busy together stay within it. */
+	g->n_busy = MAX(n_round, g->n_busy - (g->n_busy + 15) / 16);
+	g->window_cap = MAX(WINDOW_CAP_LEAST, MIN(WINDOW_CAP_BYTES, WINDOWS_BYTES / MAX(g->n_busy, 1u)));
+	for (uint32_t n = n_round; n; n--) {
 		struct flow *f = flow_take_work(g->flows);
 
 		if (!f)
@@ -306,31 +313,24 @@ static bool gateway_work(void *ctx)
 	return more;
 }
 
-/* Flows need descriptors: as many as the limit leaves, so that the engine itself never runs out. */
-static uint32_t flows_max(const struct gateway_config *c)
+/* Flows need descriptors: as many in all as the limit leaves, so that the engine itself never runs out. */
+static int make_flows(struct gateway *g)
 {
+	struct flow_config fc = {.key = g->c.key, .n_max = 4 * FLOWS_DEFAULT};
 	struct rlimit limit;
-	uint32_t n = c->n_flows_max ? c->n_flows_max : FLOWS_DEFAULT;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > 2 * DESCRIPTORS_SPARE &&
-			limit.rlim_cur - DESCRIPTORS_SPARE < n)
-		n = (uint32_t)limit.rlim_cur - DESCRIPTORS_SPARE;
-	return n;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < fc.n_max + DESCRIPTORS_SPARE)
+		fc.n_max = (uint32_t)MAX(limit.rlim_cur, 2 * DESCRIPTORS_SPARE) - DESCRIPTORS_SPARE;
+	uint32_t n = MIN(g->c.n_flows_max ? g->c.n_flows_max : FLOWS_DEFAULT, fc.n_max);
+
+	fc.n_port_max[FLOW_TCP] = n;
+	fc.n_port_max[FLOW_UDP] = MAX(n / 4, 64u);
+	fc.n_port_max[FLOW_PING] = MIN(MAX(n / 4, 16u), 256u);
+	return flow_table_new(&fc, &g->flows);
 }
 
 static int make_tables(struct gateway *g)
 {
-	struct flow_config fc = {.key = g->c.key};
-	uint32_t n = flows_max(&g->c);
-
-	fc.n_port_max[FLOW_TCP] = n;
-	fc.n_port_max[FLOW_UDP] = MAX(n / 4, 64u);
-	fc.n_port_max[FLOW_PING] = MIN(n / 4, 256u);
-	fc.n_max = 4 * n;
-	int r = flow_table_new(&fc, &g->flows);
-	if (r < 0)
-		return r;
-
 	struct dhcp_config dc = {
 		.net_be = g->c.net_be,
 		.mask_be = g->c.mask_be,
@@ -346,7 +346,10 @@ static int make_tables(struct gateway *g)
 		.n_search = g->c.n_search,
 		.bootfile = g->c.bootfile,
 	};
-	r = dhcp_server_init(&g->dhcp, &dc);
+	int r = make_flows(g);
+
+	if (r == 0)
+		r = dhcp_server_init(&g->dhcp, &dc);
 	return r < 0 ? r : reass_new(&g->reass);
 }
 
