@@ -22,6 +22,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -204,8 +205,8 @@ class Bed:
         prefix = f"b{Bed.count}-{contender.kind}"
         self.guest, self.host, self.server = f"{prefix}-guest", f"{prefix}-host", f"{prefix}-server"
         self.children, self.namespaces = [], []
-        self.backend = None
-        self.log_path = os.path.join(OUT, f"{prefix}.log")
+        self.backend = self.server_process = None
+        self.log = tempfile.TemporaryFile("w+")
         self.idle_memory = {}
 
     def within(self, namespace, *argv):
@@ -271,15 +272,16 @@ class Bed:
                   'oifname "hs0" masquerade; }; }\n')
 
     def spawn(self, argv):
-        with open(self.log_path, "a") as log:
-            child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                     preexec_fn=die_with_parent)
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+                                 preexec_fn=die_with_parent)
         self.children.append(child)
         return child
 
     def log_tail(self):
-        with open(self.log_path) as f:
-            return " | ".join(line.strip() for line in f.readlines()[-6:])
+        """The last lines that the back end and the server said; read by position, for they go on writing."""
+        size = os.fstat(self.log.fileno()).st_size
+        text = os.pread(self.log.fileno(), 4096, max(0, size - 4096)).decode(errors="replace")
+        return " | ".join(line.strip() for line in text.splitlines()[-6:])
 
     def client_argv(self, role, seconds, addrs, options):
         more = [word for key, value in options.items() for word in (f"-{key}", str(value))]
@@ -294,18 +296,24 @@ class Bed:
                                   text=True, timeout=2 * seconds + 30)
         except subprocess.TimeoutExpired:
             raise BedError(f"{role}: no end in sight") from None
+        self.must_be_alive()
         if done.returncode or not done.stdout:
-            raise BedError(f"{role}: {done.stderr.strip() or done.returncode}; {self.why_dead()}".rstrip("; "))
+            raise BedError(f"{role}: {self.status_text(done.returncode)}: {' '.join(done.stderr.split())[:300]}")
         result = json.loads(done.stdout.splitlines()[-1])
         result["cpu_s"] = cpu_seconds(self.backend_pids()) - before if self.backend else None
         if done.stderr:
             result["said"] = done.stderr.strip()
         return result
 
-    def why_dead(self):
-        if self.backend and self.backend.poll() is not None:
-            return f"the back end ended ({self.backend.returncode}): {self.log_tail()}"
-        return self.log_tail() if os.path.exists(self.log_path) else ""
+    @staticmethod
+    def status_text(code):
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+
+    def must_be_alive(self):
+        """A measurement during which the server or the back end ended says nothing about speed or losses."""
+        for child, what in ((self.server_process, "the server"), (self.backend, "the back end")):
+            if child and child.poll() is not None:
+                raise BedError(f"{what} is gone ({self.status_text(child.returncode)}): {self.log_tail()}")
 
     def backend_pids(self):
         return tree_of(self.backend.pid) if self.backend else []
@@ -332,18 +340,24 @@ class IdleConnections:
 
     def __init__(self, bed, n, rate=2000):
         self.argv = bed.client_argv("idle", 1, SERVER_ADDRS, {"n": n, "r": rate})
-        self.lost, self.said = 0, ""
+        self.bed, self.lost, self.said = bed, 0, ""
 
     def __enter__(self):
         self.client = subprocess.Popen(self.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                        stderr=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
-        self.opened = self.answer()
+        try:
+            self.opened = self.answer()
+        except BaseException:
+            self.client.kill()
+            self.client.wait()
+            raise
         return self
 
     def answer(self):
         line = self.client.stdout.readline()
+        self.bed.must_be_alive()
         if not line:
-            raise BedError(f"idle: {self.client.stderr.read().strip()}")
+            raise BedError(f"idle: {self.client.stderr.read().strip()[:300]}")
         result = json.loads(line)
         result["lost"], self.lost = result["lost"] - self.lost, result["lost"]
         return result

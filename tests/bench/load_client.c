@@ -52,13 +52,17 @@ static uint64_t tcp_retrans(int fd)
 	return info.tcpi_total_retrans;
 }
 
-/* The sink reports at the end of its window; until then, write. */
+/*
+ * The sink reports at the end of its window; until then, write. A second after that end we only wait: some
+ * back ends do not get the report through while the guest sends.
+ */
 static int up_run(struct worker *w, int fd, const char *buf)
 {
-	uint64_t end_us = now_us() + (w->conf->warm_ms + w->conf->run_ms + 8000) * 1000ull;
+	uint64_t quiet_us = now_us() + (w->conf->warm_ms + w->conf->run_ms + 1000) * 1000ull;
+	uint64_t end_us = quiet_us + 8000000, now;
 
-	while (now_us() < end_us) {
-		struct pollfd p = {.fd = fd, .events = POLLIN | POLLOUT};
+	while ((now = now_us()) < end_us) {
+		struct pollfd p = {.fd = fd, .events = now < quiet_us ? POLLIN | POLLOUT : POLLIN};
 
 		if (poll(&p, 1, 1000) < 0 && errno != EINTR)
 			return -errno;

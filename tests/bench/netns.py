@@ -16,7 +16,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import bed as beds  # noqa: E402
-from report import Report  # noqa: E402
+from report import Report, figure  # noqa: E402
 
 DEFAULT_CONTENDERS = "vmlan,pasta,slirp4netns,kernel"
 
@@ -67,7 +67,7 @@ def measure_idle(bed, test):
         during = bed.memory()
         checked = idle.check()
     each = {f"{k}_bytes_each": (during[f"{k}_kb"] - before[f"{k}_kb"]) * 1024 / max(1, idle.opened["held"])
-            for k in ("rss", "pss")}
+            for k in ("rss", "pss") if bed.backend}
     lost = idle.opened["lost"] + checked["lost"]
     return {**idle.opened, **each, "lost": lost, "said": idle.said}
 
@@ -104,7 +104,7 @@ def run_round(index, mtu, contenders, tests, args, report):
                 try:
                     result = measure(bed, test, args)
                     report.add(contender.name, mtu, test, index, result)
-                    note(f"  {test.name} {contender.name}: {result[test.value]:.5g} {test.unit}")
+                    note(f"  {test.name} {contender.name}: {figure(result.get(test.value))} {test.unit}")
                 except beds.BedError as error:
                     report.fail(contender.name, mtu, test.name, index, str(error))
                     note(f"  {test.name} {contender.name}: FAILED: {error}")
