@@ -63,7 +63,7 @@ static uint64_t left_to_send(const struct app *a)
 
 uint64_t app_send_room(struct app *a, uint64_t now_ms)
 {
-	if (!a->started || a->error || a->fin_sent)
+	if (!a->started || a->error || a->fin_sent || a->reset_sent)
 		return 0;
 	return MIN(left_to_send(a), pace_room(a, &a->c.send, &a->send, a->n_sent, now_ms));
 }
