@@ -34,10 +34,10 @@ struct user_port {
 /* hostfwd=[tcp|udp]:[hostaddr]:hostport-[guestaddr]:guestport */
 struct user_forward {
 	uint8_t proto;        /* IPPROTO_TCP, IPPROTO_UDP */
-	uint32_t host_be;     /* where to listen; when the line named none: host_any or loopback as the caller asked */
+	uint32_t host_be;     /* where to listen; when the line named none: any or loopback, as the caller asked */
 	uint16_t host_port;   /* host order; 0: any free one, which is printed */
 	uint32_t guest_be;    /* 0: dhcpstart */
-	uint16_t guest_port;
+	uint16_t guest_port;  /* host order */
 };
 
 struct user_conf {
@@ -55,20 +55,41 @@ struct user_conf {
 	char **command; /* after --, NULL if none; points into argv */
 };
 
-/* The defaults: 10.0.2.0/24, MTU 65520 for namespaces (0 here: each port kind's own default). */
+/* The defaults: 10.0.2.0/24, no port; MTU 0: each port kind's own. host_be, dns_be and dhcp_start_be stay
+ * 0, which means "follow net_be", until user_conf_check(). */
 void user_conf_init(struct user_conf *ret);
 void user_conf_done(struct user_conf *c);
 
-/* Each parses one option's value. false: *ret_error says what is wrong, where in the text and what is
- * allowed (static or in c's own buffer; never to be freed). */
+/* What is wrong with a value, where in it, and what is allowed, as one line for a person. */
 struct conf_error {
-	char text[256];
-	size_t at; /* offset in the value */
+	char text[320];
+	size_t at;          /* offset in the value */
+	size_t n_bytes;     /* how much of the value is meant; 0: a point */
+	const char *option; /* of user_conf_check(): the option it is about ("dns", ...); else NULL */
 };
+
+/* Each parses one option's value. false: *e says why. Nothing is changed then. */
+
 /* any_host: an empty host address means 0.0.0.0 (QEMU's meaning) instead of 127.0.0.1. */
 bool user_conf_parse_hostfwd(const char *text, bool any_host, struct user_forward *ret, struct conf_error *e);
+/* ADDR[/BITS or /MASK]; without a mask the old classes decide, as in QEMU. */
 bool user_conf_parse_net(const char *text, struct user_conf *c, struct conf_error *e);
+/* Commas in a path are doubled, as in QEMU. */
 bool user_conf_parse_port(const char *text, struct user_port *ret, struct conf_error *e);
-/* After all options: fills in what was left to its default within --net, and checks that host, dns and
- * dhcpstart lie in it and differ. */
+/* One IPv4 address, never 0.0.0.0. */
+bool user_conf_parse_addr(const char *text, uint32_t *ret_be, struct conf_error *e);
+/* 576 to 65520. */
+bool user_conf_parse_mtu(const char *text, uint16_t *ret, struct conf_error *e);
+/* A host or domain name, for DHCP: letters, digits, '-', '_' and '.'. */
+bool user_conf_parse_name(const char *text, char ret[USER_NAME_BYTES], struct conf_error *e);
+bool user_conf_parse_path(const char *text, char ret[USER_PATH_BYTES], struct conf_error *e);
+
+/* Appends a copy. 0, -ENOMEM, or -ENOSPC when there are USER_..._MAX. */
+int user_conf_add_forward(struct user_conf *c, const struct user_forward *f);
+int user_conf_add_port(struct user_conf *c, const struct user_port *p);
+int user_conf_add_search(struct user_conf *c, const char name[USER_NAME_BYTES]);
+
+/* After all options: fills in what was left to its default within --net, and checks that host and
+ * dhcpstart lie in it, that all differ, and that forwards lead into it. The DNS address may lie outside
+ * unless the network is restricted, as in QEMU: the guest then asks that server itself. */
 bool user_conf_check(struct user_conf *c, struct conf_error *e);

@@ -11,10 +11,13 @@
  * kind ends it properly or refuses the newcomer. */
 #pragma once
 
+#include <assert.h>
+
 #include "addr.h"
 #include "siphash.h"
 
-#define FLOW_NONE 0u
+#define FLOW_NONE      0u
+#define FLOW_PORTS_MAX 64
 
 enum flow_kind {
 	FLOW_FREE,
@@ -35,28 +38,31 @@ struct flow_key {
 /* What each field means, and who may write it when: gateway/gw_tcp.h. */
 struct flow_tcp {
 	uint8_t state;
-	uint8_t flags;
 	uint8_t guest_wscale, our_wscale;
-	uint16_t mss; /* payload bytes of a segment to the guest */
 	uint8_t n_dup_acks;
 	uint8_t n_retries;
+	uint8_t timer;
+	uint16_t mss;                       /* payload bytes of a segment to the guest */
+	uint32_t flags;
 	uint32_t iss;
 	uint32_t snd_una, snd_nxt, snd_max; /* towards the guest */
-	uint32_t snd_wnd;                   /* bytes; the guest's */
-	uint32_t snd_wl1;
-	uint32_t recover;
-	uint32_t rcv_nxt, rcv_adv, rcv_acked; /* from the guest; right edge advertised; last ack sent */
-	uint32_t n_discard;                   /* acknowledged by the guest, still in the socket */
-	uint32_t rcv_pass_bytes;
-	uint32_t rto_ms;
-	uint32_t rx_stamp; /* low half of the guest's last_rx_ms when the timer was set */
-	uint32_t fin_seq;  /* of our FIN, once sent */
+	uint32_t snd_wnd, snd_wl1;          /* the guest's window in bytes, and the segment it came in */
+	uint32_t recover;                   /* rewound up to here */
+	uint32_t rcv_nxt, rcv_adv;          /* from the guest; right edge advertised */
+	uint32_t rcv_looked;                /* rcv_nxt when the socket's room was last looked at */
+	uint32_t n_discard;                 /* acknowledged by the guest, still in the socket */
+	uint32_t peek_off;                  /* where the kernel will peek next */
+	uint32_t rto_ms, srtt8_ms, rttvar4_ms; /* scaled as RFC 6298's reference code does */
+	uint32_t rtt_seq;                   /* being timed, if flags say so */
+	uint64_t rtt_at_ms;
+	uint64_t heard_ms;                  /* when the guest was last heard, at the last timeout */
 };
 
 struct flow_udp {
 	uint8_t flags;
-	uint8_t ttl, tos;
-	uint8_t socket_ttl, socket_tos;
+	uint8_t ttl; /* set on the socket; 0: the host's own */
+	uint16_t forward; /* number of the forward it came in by, plus one; 0: none */
+	uint32_t local_be; /* of such a flow: the address of ours that the client spoke to */
 	uint32_t n_to_host, n_to_guest; /* saturating */
 };
 
@@ -65,20 +71,22 @@ struct flow {
 	uint32_t hash_next;
 	uint32_t age_prev, age_next;
 	uint32_t timer_prev, timer_next;
+	uint32_t timer_tick;   /* of the wheel slot it waits in; 0: none */
 	uint32_t work_next;
+	int32_t fd;            /* -1: none */
 	uint64_t timer_due_ms; /* 0: not set */
 	uint64_t used_ms;      /* last traffic */
 	struct ip_addr host;   /* the real destination, after the policy mapped it */
 	uint16_t host_port;
-	int32_t fd; /* -1: none */
 	struct mac guest_mac;
 	bool in_work;
-	bool dying; /* freed in this batch: events that still name it are stale */
+	bool dying;            /* freed in this batch: events that still name it are stale */
 	union {
 		struct flow_tcp tcp;
-		struct flow_udp udp;
+		struct flow_udp udp; /* and of a ping */
 	};
 };
+static_assert(sizeof(struct flow) <= 256, "ten thousand flows are 2.5 MB");
 
 struct flow_config {
 	uint32_t n_max;                    /* entries in all */
@@ -113,11 +121,18 @@ void flow_timer_set(struct flow_table *t, struct flow *f, uint64_t due_ms);
 /* Calls fn for each that is due (it is cleared first); returns when to call again, 0 if none is set. */
 uint64_t flow_timer_run(struct flow_table *t, uint64_t now_ms, void (*fn)(void *ctx, struct flow *f), void *ctx);
 
+/* The next one less long idle, or NULL. */
+struct flow *flow_newer(struct flow_table *t, struct flow *f);
+
 /* The work list: flows that this batch gave something to do. Marking twice is marking once. */
 void flow_mark(struct flow_table *t, struct flow *f);
-/* Takes one off, NULL when empty. Marks made meanwhile go to the next round if round is kept. */
+/* Takes one off, NULL when empty. */
 struct flow *flow_take_work(struct flow_table *t);
-bool flow_has_work(const struct flow_table *t);
+/* How many are on it: a round is as many takes as there were at its beginning. */
+uint32_t flow_n_work(const struct flow_table *t);
 
 /* Each live flow of a port (or all, port_id UINT16_MAX); fn may free the one it is given. */
 void flow_for_each(struct flow_table *t, uint16_t port_id, void (*fn)(void *ctx, struct flow *f), void *ctx);
+
+/* The cap of one port. */
+uint32_t flow_max(const struct flow_table *t, enum flow_kind kind);

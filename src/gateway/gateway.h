@@ -11,6 +11,7 @@
 #define GATEWAY_SEARCH_MAX    8
 #define GATEWAY_NAME_BYTES    256
 #define GATEWAY_FORWARDS_MAX  1024
+#define GATEWAY_LEASES        16 /* as QEMU's */
 #define GATEWAY_LEASES_MAX    256
 
 struct gateway_config {
@@ -19,7 +20,7 @@ struct gateway_config {
 
 	/* Network order. QEMU's defaults are 10.0.2.0/24, .2, .3, .15. */
 	uint32_t net_be, mask_be, host_be, dns_be, dhcp_start_be;
-	unsigned int n_leases; /* 16 as QEMU's, at most GATEWAY_LEASES_MAX */
+	unsigned int n_leases; /* 0: GATEWAY_LEASES; at most GATEWAY_LEASES_MAX */
 	struct mac mac;
 	uint16_t mtu; /* of the guest's link: 576 to 65520 */
 
@@ -37,6 +38,10 @@ struct gateway_config {
 
 	uint32_t n_flows_max;      /* of one port, of each kind; 0: a default that fits the descriptors */
 	struct siphash_key key;
+
+	/* A port's other end went away; final: for good. May be NULL. */
+	void (*port_closed)(void *ctx, struct port *p, int error, bool final);
+	void *ctx;
 };
 
 /* An inbound forward: connections to a listening socket (TCP), or datagrams to a bound one (UDP), are

@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Each network is a process of its own, in a session of its own, so that what a terminal sends to QEMU
+ * does not end the network under it. QEMU is a child in our process group: a key such as Ctrl-C reaches it
+ * from the terminal, once; a signal that a process sends to us is passed on.
+ *
+ * A network ends by itself when nobody has QEMU's end of its cable open any more. That is how the networks
+ * outlive us with a QEMU that daemonizes. No other process may hold that end, therefore: all descriptors
+ * are closed on exec, QEMU's copies excepted, and each network closes everything that is not its own.
+ *
+ * What a network prints goes where our own output goes. Only of a QEMU that daemonizes it is relayed, for a
+ * shell waits for the end of our output: after QEMU has gone to the background nobody hears it. */
+#include "guest.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "clock.h"
+#include "cli.h"
+#include "log.h"
+#include "parent.h"
+
+#define VERSION_TIMEOUT_MS 5000
+#define END_TIMEOUT_MS     2000 /* for a network to end by itself, and again after SIGTERM */
+
+struct guest {
+	char **argv;
+	struct guest_network *networks;
+	unsigned int n;
+	bool daemonizes;
+	int relay_fd; /* read end of what networks print, or -1 */
+	int signal_fd;
+	sigset_t mask; /* as we found it */
+	pid_t pid;     /* QEMU; 0 when it has not started, or has ended */
+	int status;    /* of waitpid() */
+	int stopped;   /* the signal that came before QEMU had started, or 0 */
+};
+
+int guest_find_command(const char *name, char ret[PATH_MAX])
+{
+	const char *path = getenv("PATH");
+	int r = -ENOENT;
+
+	if (strchr(name, '/')) {
+		if (strlen(name) >= PATH_MAX)
+			return -ENAMETOOLONG;
+		(void)strcpy(ret, name);
+		return access(name, X_OK) < 0 ? -errno : 0;
+	}
+	for (const char *p = path ? path : "/usr/bin:/bin"; p;) {
+		size_t n = strcspn(p, ":");
+
+		if (snprintf(ret, PATH_MAX, "%.*s%s%s", (int)n, p, n ? "/" : "./", name) < PATH_MAX) {
+			if (access(ret, X_OK) == 0)
+				return 0;
+			if (errno == EACCES)
+				r = -EACCES;
+		}
+		p = p[n] ? p + n + 1 : NULL;
+	}
+	return r;
+}
+
+/* Reads to the end, or to the end of the time. */
+static int read_all(int fd, char *ret, size_t n, uint64_t timeout_ms)
+{
+	uint64_t end_ms = clock_now_ms() + timeout_ms;
+	size_t at = 0;
+
+	while (at + 1 < n) {
+		uint64_t now_ms = clock_now_ms();
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		ssize_t x;
+
+		if (now_ms >= end_ms || poll(&p, 1, (int)(end_ms - now_ms)) == 0)
+			return -ETIMEDOUT;
+		x = read(fd, ret + at, n - 1 - at);
+		if (x < 0 && errno != EINTR)
+			return -errno;
+		if (x == 0)
+			break;
+		at += x > 0 ? (size_t)x : 0;
+	}
+	ret[at] = '\0';
+	return 0;
+}
+
+int guest_ask_version(const char *path, char *ret, size_t n)
+{
+	_cleanup_close_ int from = -1, to = -1;
+	int fds[2], r, status;
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	from = fds[0];
+	to = fds[1];
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+		if (null < 0 || dup2(null, 0) < 0 || dup2(to, 1) < 0 || dup2(null, 2) < 0)
+			_exit(CLI_NO_COMMAND);
+		(void)execl(path, path, "--version", (char *)NULL);
+		_exit(CLI_NO_COMMAND);
+	}
+	util_close(&to);
+	r = read_all(from, ret, n, VERSION_TIMEOUT_MS);
+	if (r < 0)
+		(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, &status, 0);
+	return r;
+}
+
+int guest_cable_new(struct guest_network *n)
+{
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+		return -errno;
+	n->guest_fd = fds[0];
+	n->engine_fd = fds[1];
+	return 0;
+}
+
+void guest_cable_done(struct guest_network *n)
+{
+	util_close(&n->guest_fd);
+	util_close(&n->engine_fd);
+	util_close(&n->ready_fd);
+}
+
+static int compare_ints(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* Closes all but the first three and two more. */
+static int close_others(int a, int b)
+{
+	int keep[] = {2, a, b};
+
+	qsort(keep, ARRAY_SIZE(keep), sizeof(keep[0]), compare_ints);
+	for (unsigned int i = 0; i < ARRAY_SIZE(keep); i++) {
+		unsigned int first = (unsigned int)keep[i] + 1;
+		unsigned int last = i + 1 < ARRAY_SIZE(keep) ? (unsigned int)keep[i + 1] - 1 : ~0u;
+
+		if (first <= last && close_range(first, last, 0) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static int redirect(int relay_fd)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0 || dup2(null, 0) < 0)
+		return -errno;
+	if (relay_fd >= 0 && (dup2(relay_fd, 1) < 0 || dup2(relay_fd, 2) < 0))
+		return -errno;
+	return 0;
+}
+
+/* In a process of its own. */
+static int serve(const struct guest *g, struct guest_network *n, int ready_fd, int relay_fd)
+{
+	int r = redirect(relay_fd);
+
+	if (r == 0)
+		r = close_others(n->engine_fd, ready_fd);
+	if (r == 0 && (setsid() < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
+				      sigprocmask(SIG_SETMASK, &g->mask, NULL) < 0))
+		r = -errno;
+	if (r < 0) {
+		log_error("network %s: %s", n->name, strerror(-r));
+		return CLI_FAILED;
+	}
+	return parent_run(n->conf, ready_fd);
+}
+
+static int start_network(const struct guest *g, struct guest_network *n, int relay_fd)
+{
+	struct user_port p = {.kind = USER_PORT_FD, .fd = n->engine_fd};
+	_cleanup_close_ int ready = -1;
+	int fds[2], r = user_conf_add_port(n->conf, &p);
+
+	if (r < 0)
+		return r;
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	n->ready_fd = fds[0];
+	ready = fds[1];
+	n->pid = fork();
+	if (n->pid < 0) {
+		n->pid = 0;
+		return -errno;
+	}
+	if (n->pid == 0)
+		exit(serve(g, n, TAKE_FD(ready), relay_fd));
+	util_close(&n->engine_fd);
+	return 0;
+}
+
+static void relay(const struct guest *g)
+{
+	char buf[4096];
+	ssize_t n;
+
+	while (g->relay_fd >= 0 && (n = read(g->relay_fd, buf, sizeof(buf))) > 0)
+		(void)!write(STDERR_FILENO, buf, (size_t)n);
+}
+
+static int exit_status(int status)
+{
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void network_ended(struct guest *g, pid_t pid, int status)
+{
+	for (unsigned int i = 0; i < g->n; i++) {
+		if (g->networks[i].pid != pid)
+			continue;
+		g->networks[i].pid = 0;
+		if (g->pid && status != 0)
+			log_warn("network %s ended with status %d: the guest has none now",
+					g->networks[i].name, exit_status(status));
+	}
+}
+
+static void reap(struct guest *g)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid != g->pid) {
+			network_ended(g, pid, status);
+			continue;
+		}
+		g->pid = 0;
+		g->status = status;
+	}
+}
+
+static unsigned int n_running(const struct guest *g)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < g->n; i++)
+		n += g->networks[i].pid > 0;
+	return n;
+}
+
+/* A signal that comes from the kernel is one of the terminal's: QEMU has it too. */
+static void take_signal(struct guest *g)
+{
+	struct signalfd_siginfo s;
+
+	while (read(g->signal_fd, &s, sizeof(s)) == (ssize_t)sizeof(s)) {
+		if (s.ssi_signo == SIGCHLD)
+			continue;
+		if (!g->pid)
+			g->stopped = (int)s.ssi_signo;
+		else if (s.ssi_code <= 0)
+			(void)kill(g->pid, (int)s.ssi_signo);
+	}
+	reap(g);
+}
+
+/* Until something happens, or at most until the time. Is there something to read from fd (may be -1)? */
+static bool wait_event(struct guest *g, int fd, int timeout_ms)
+{
+	struct pollfd p[] = {{.fd = g->signal_fd, .events = POLLIN}, {.fd = g->relay_fd, .events = POLLIN},
+			{.fd = fd, .events = POLLIN}};
+
+	if (poll(p, ARRAY_SIZE(p), timeout_ms) <= 0)
+		return false;
+	if (p[1].revents) {
+		relay(g);
+		if (p[1].revents & POLLHUP)
+			util_close(&g->relay_fd);
+	}
+	if (p[0].revents)
+		take_signal(g);
+	return p[2].revents;
+}
+
+/* Its one byte; false if it failed (then it has said why), or if a signal came. */
+static bool wait_ready(struct guest *g, struct guest_network *n)
+{
+	char byte;
+
+	while (!wait_event(g, n->ready_fd, -1))
+		if (g->stopped)
+			return false;
+	return read(n->ready_fd, &byte, 1) == 1;
+}
+
+/* Waits for the networks to end, for each lets its guest's end of the cable go; then makes them. */
+static void end_networks(struct guest *g)
+{
+	static const int signals[] = {0, SIGTERM, SIGKILL};
+
+	for (unsigned int step = 0; step < ARRAY_SIZE(signals) && n_running(g); step++) {
+		uint64_t end_ms = clock_now_ms() + END_TIMEOUT_MS;
+
+		for (unsigned int i = 0; i < g->n && signals[step]; i++)
+			if (g->networks[i].pid > 0)
+				(void)kill(g->networks[i].pid, signals[step]);
+		for (uint64_t now_ms; n_running(g) && (now_ms = clock_now_ms()) < end_ms;)
+			(void)wait_event(g, -1, (int)(end_ms - now_ms));
+	}
+	relay(g);
+}
+
+static void exec_guest(struct guest *g, pid_t parent, int error_fd)
+{
+	int error;
+
+	/* Should we be killed, QEMU is told, and its networks end with it. */
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && getppid() == parent &&
+			sigprocmask(SIG_SETMASK, &g->mask, NULL) == 0) {
+		for (unsigned int i = 0; i < g->n; i++)
+			(void)fcntl(g->networks[i].guest_fd, F_SETFD, 0);
+		(void)execvp(g->argv[0], g->argv);
+	}
+	error = errno;
+	(void)!write(error_fd, &error, sizeof(error));
+	_exit(CLI_NO_COMMAND);
+}
+
+/* 0 or -errno, also that of exec. */
+static int start_guest(struct guest *g)
+{
+	_cleanup_close_ int from = -1;
+	pid_t self = getpid();
+	int fds[2], error = 0;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	from = fds[0];
+	g->pid = fork();
+	if (g->pid == 0)
+		exec_guest(g, self, fds[1]);
+	(void)close(fds[1]);
+	if (g->pid < 0) {
+		g->pid = 0;
+		return -errno;
+	}
+	for (unsigned int i = 0; i < g->n; i++)
+		util_close(&g->networks[i].guest_fd);
+	if (read(from, &error, sizeof(error)) != (ssize_t)sizeof(error))
+		return 0;
+	(void)waitpid(g->pid, &g->status, 0);
+	g->pid = 0;
+	return -error;
+}
+
+/* Blocks what is passed on, and hears of it by descriptor. */
+static int watch_signals(struct guest *g)
+{
+	static const int signals[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	for (unsigned int i = 0; i < ARRAY_SIZE(signals); i++)
+		(void)sigaddset(&set, signals[i]);
+	if (sigprocmask(SIG_BLOCK, &set, &g->mask) < 0)
+		return -errno;
+	g->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return g->signal_fd < 0 ? -errno : 0;
+}
+
+static int start_networks(struct guest *g)
+{
+	_cleanup_close_ int to = -1;
+	int fds[2], r;
+
+	if (g->daemonizes) {
+		if (pipe2(fds, O_CLOEXEC) < 0)
+			return -errno;
+		g->relay_fd = fds[0];
+		to = fds[1];
+		if (fcntl(g->relay_fd, F_SETFL, O_NONBLOCK) < 0)
+			return -errno;
+	}
+	for (unsigned int i = 0; i < g->n; i++) {
+		r = start_network(g, &g->networks[i], to);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Everything up, and QEMU started: 0, or the exit status. */
+static int start(struct guest *g)
+{
+	int r = watch_signals(g);
+
+	if (r == 0)
+		r = start_networks(g);
+	if (r < 0) {
+		log_error("cannot start a network: %s", strerror(-r));
+		return CLI_FAILED;
+	}
+	for (unsigned int i = 0; i < g->n; i++)
+		if (!wait_ready(g, &g->networks[i])) {
+			if (g->stopped)
+				return 128 + g->stopped;
+			relay(g);
+			log_error("network %s did not start", g->networks[i].name);
+			return CLI_FAILED;
+		}
+	r = start_guest(g);
+	if (r < 0) {
+		log_error("cannot run %s: %s", g->argv[0], strerror(-r));
+		return r == -ENOENT ? CLI_NO_COMMAND : CLI_NO_COMMAND - 1;
+	}
+	return 0;
+}
+
+int guest_run(char **argv, struct guest_network *networks, unsigned int n, bool daemonizes)
+{
+	struct guest g = {.argv = argv, .networks = networks, .n = n, .daemonizes = daemonizes, .relay_fd = -1,
+			.signal_fd = -1};
+	int status;
+
+	(void)fflush(NULL);
+	status = start(&g);
+	for (unsigned int i = 0; i < n; i++)
+		guest_cable_done(&networks[i]);
+	while (status == 0 && g.pid)
+		(void)wait_event(&g, -1, -1);
+	if (status == 0)
+		status = exit_status(g.status);
+	relay(&g);
+	/* After a good start in the background, the networks stay for as long as QEMU does. */
+	if (!daemonizes || status != 0)
+		end_networks(&g);
+	util_close(&g.relay_fd);
+	util_close(&g.signal_fd);
+	return status;
+}

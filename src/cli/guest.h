@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The processes of `vmlan run`: QEMU, and one network for each of its user back ends. */
+#pragma once
+
+#include <limits.h>
+
+#include "user_conf.h"
+
+/* Where execvp() would find a command: 0 and the path, or -errno (-ENOENT: nowhere). */
+int guest_find_command(const char *name, char ret[PATH_MAX]);
+
+/* What `path --version` prints, at most n - 1 bytes of it. 0 or -errno; it is given five seconds. */
+int guest_ask_version(const char *path, char *ret, size_t n);
+
+/* One network: its configuration, and both ends of the cable. */
+struct guest_network {
+	const char *name;
+	struct user_conf *conf; /* gets the engine's end as its port */
+	int guest_fd;           /* QEMU's end: closed on exec until QEMU's own */
+	int engine_fd;
+	pid_t pid; /* 0: not running */
+	int ready_fd;
+};
+
+/* 0 or -errno. */
+int guest_cable_new(struct guest_network *n);
+void guest_cable_done(struct guest_network *n);
+
+/* Starts the networks, then QEMU, and stays until that ends. An exit status: QEMU's own, 128 + n for a
+ * signal, 127 or 126 if it could not be run; 1 when a network could not be started. */
+int guest_run(char **argv, struct guest_network *networks, unsigned int n, bool daemonizes);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a guest may reach, and where it really is.
+ *
+ * .2 (host) is the host's loopback, .3 (dns) its resolver; all else is what it says. Nothing a guest
+ * names can be the host's loopback but through .2: 127/8 as a destination is refused, as is 0/8. */
+#include "gw.h"
+
+static bool in_net(const struct gateway *g, uint32_t a_be)
+{
+	return (a_be & g->c.mask_be) == g->c.net_be;
+}
+
+static enum gw_verdict map_resolver(struct gateway *g, uint16_t port, struct ip_addr *ret, uint16_t *ret_port)
+{
+	if (port != 53)
+		return GW_REFUSE;
+	if (g->n_resolvers == 0 || !sock_addr_get(&g->resolvers[g->resolver], ret, ret_port))
+		return GW_UNREACHABLE;
+	return GW_ALLOW;
+}
+
+enum gw_verdict gw_map(struct gateway *g, uint8_t proto, uint32_t dst_be, uint16_t dst_port, struct ip_addr *ret,
+		uint16_t *ret_port)
+{
+	uint32_t dst = ntohl(dst_be);
+
+	if (dst >> 24 == 127 || dst >> 24 == 0 || dst >= 0xe0000000)
+		return GW_SILENT; /* loopback, this network, multicast, reserved, broadcast */
+	if (g->c.restricted)
+		return proto == IP_PROTO_TCP ? GW_REFUSE : GW_SILENT;
+	*ret_port = dst_port;
+	if (dst_be == g->c.dns_be)
+		return map_resolver(g, dst_port, ret, ret_port);
+	if (dst_be == g->c.host_be) {
+		*ret = ip_addr_from4(htonl(INADDR_LOOPBACK));
+		return g->c.no_host_loopback ? GW_REFUSE : GW_ALLOW;
+	}
+	if (in_net(g, dst_be))
+		return GW_UNREACHABLE; /* another guest would have been reached on the segment */
+	*ret = ip_addr_from4(dst_be);
+	return GW_ALLOW;
+}
+
+uint32_t gw_unmap(const struct gateway *g, uint32_t client_be)
+{
+	if (ntohl(client_be) >> 24 == 127 || in_net(g, client_be))
+		return g->c.host_be;
+	return client_be;
+}
+
+void gw_next_resolver(struct gateway *g)
+{
+	if (g->n_resolvers)
+		g->resolver = (g->resolver + 1) % g->n_resolvers;
+}

@@ -1,0 +1,616 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* TCP: how connections begin and end, events of their sockets, timers. See gw_tcp.h. */
+#include "gw_tcp.h"
+
+#include <netinet/tcp.h>
+
+#define ACCEPT_BURST       64
+#define RESOLVE_TRIES      10
+#define RESOLVE_FIRST_MS   20
+#define EVICT_LOOK         16 /* how many of the oldest are looked at for one that may go */
+#define REMOTE_PORT_TRIES  16
+#define FILL_BURST         4
+#define KEEP_TRIES         9
+#define KEEP_AGAIN_MS      75000
+#define SOCKET_EVENTS      (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
+
+/* Options of every TCP socket. Listeners pass most on to what they accept; the rest is set here. */
+static void set_options(struct gateway *g, int fd, bool peek_off)
+{
+	const int on = 1, zero = 0;
+
+	(void)g->sock.ops->setsockopt(g->sock.ctx, fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	/* Out-of-band data would be read twice under SO_PEEK_OFF: it travels in line. */
+	(void)g->sock.ops->setsockopt(g->sock.ctx, fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+	/* The guest's own keep-alives end here: a dead server must be noticed on its behalf. */
+	(void)g->sock.ops->setsockopt(g->sock.ctx, fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	if (peek_off)
+		(void)g->sock.ops->setsockopt(g->sock.ctx, fd, SOL_SOCKET, SO_PEEK_OFF, &zero, sizeof(zero));
+}
+
+static bool probe_peek_off(struct gateway *g, int family)
+{
+	const int zero = 0;
+	int fd = g->sock.ops->open(g->sock.ctx, family, SOCK_STREAM, 0);
+
+	if (fd < 0)
+		return false;
+	int r = g->sock.ops->setsockopt(g->sock.ctx, fd, SOL_SOCKET, SO_PEEK_OFF, &zero, sizeof(zero));
+	(void)g->sock.ops->close(g->sock.ctx, fd);
+	return r == 0;
+}
+
+int gw_tcp_init(struct gateway *g)
+{
+	if (!g->c.no_peek_off) {
+		g->peek_off4 = probe_peek_off(g, AF_INET);
+		g->peek_off6 = probe_peek_off(g, AF_INET6);
+	}
+	return 0;
+}
+
+bool gw_tcp_fill_pool(struct gateway *g)
+{
+	for (int i = 0; i < FILL_BURST && g->n_pool < GW_SOCK_POOL; i++) {
+		int fd = g->sock.ops->open(g->sock.ctx, AF_INET, SOCK_STREAM, 0);
+
+		if (fd < 0)
+			return false;
+		set_options(g, fd, g->peek_off4);
+		g->pool[g->n_pool++] = fd;
+	}
+	return g->n_pool < GW_SOCK_POOL;
+}
+
+static int open_socket(struct gateway *g, int family)
+{
+	if (family == AF_INET && g->n_pool)
+		return g->pool[--g->n_pool];
+	int fd = g->sock.ops->open(g->sock.ctx, family, SOCK_STREAM, 0);
+	if (fd >= 0)
+		set_options(g, fd, family == AF_INET ? g->peek_off4 : g->peek_off6);
+	return fd;
+}
+
+static void close_socket(struct gateway *g, struct flow *f, bool reset)
+{
+	const struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+	if (f->fd < 0)
+		return;
+	if (reset)
+		(void)g->sock.ops->setsockopt(g->sock.ctx, f->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	(void)g->sock.ops->close(g->sock.ctx, f->fd);
+	f->fd = -1;
+}
+
+void gw_tcp_abort(struct gateway *g, struct flow *f)
+{
+	close_socket(g, f, true);
+	flow_free(g->flows, f);
+}
+
+void gw_tcp_reset(struct gateway *g, struct flow *f)
+{
+	if (f->tcp.state == GW_TCP_CONNECTING)
+		gw_tcp_send_flags(g, f, TCP_RST | TCP_ACK);
+	else if (f->tcp.state != GW_TCP_RESOLVING && f->tcp.state != GW_TCP_LINGER)
+		gw_tcp_send_flags(g, f, TCP_RST | TCP_ACK);
+	gw_tcp_abort(g, f);
+}
+
+void gw_tcp_finish(struct gateway *g, struct flow *f)
+{
+	close_socket(g, f, false);
+	if (!(f->tcp.flags & GW_TCP_CLOSED_FIRST)) {
+		flow_free(g->flows, f);
+		return;
+	}
+	f->tcp.state = GW_TCP_LINGER;
+	f->tcp.rcv_adv = f->tcp.rcv_nxt;
+	gw_timer_arm(g, f, gw_now(g) + 2 * GW_TCP_MSL_MS);
+}
+
+/* At the cap: of the flows longest idle the first that has not begun or has ended goes; an established
+ * connection never does, the newcomer is refused instead. */
+static struct flow *new_flow(struct gateway *g, const struct flow_key *key)
+{
+	struct flow *f = flow_alloc(g->flows, key);
+
+	if (f)
+		return f;
+	struct flow *old = flow_oldest(g->flows, key->port_id, FLOW_TCP);
+	for (int i = 0; old && i < EVICT_LOOK; i++, old = flow_newer(g->flows, old))
+		if (old->tcp.state != GW_TCP_ESTABLISHED) {
+			gw_tcp_abort(g, old);
+			g->n.evicted[FLOW_TCP]++;
+			return flow_alloc(g->flows, key);
+		}
+	return NULL;
+}
+
+static uint32_t initial_seq(const struct gateway *g, const struct flow_key *key)
+{
+	/* RFC 6528: a clock of 4 us and a keyed hash of the connection */
+	return (uint32_t)(gw_now(g) * 250) + (uint32_t)siphash(&g->c.key, key, sizeof(*key));
+}
+
+static void init_flow(struct gateway *g, struct flow *f, const struct mac *guest_mac)
+{
+	struct flow_tcp *s = &f->tcp;
+
+	f->guest_mac = *guest_mac;
+	s->iss = initial_seq(g, &f->key);
+	s->snd_una = s->snd_nxt = s->snd_max = s->iss;
+	s->rto_ms = GW_TCP_RTO_INIT_MS;
+	flow_touch(g->flows, f, gw_now(g));
+	g->n.tcp_opened++;
+}
+
+/* Errors of connect(), at once or later. */
+static void connect_failed(struct gateway *g, struct flow *f, int error)
+{
+	uint8_t code;
+
+	g->n.tcp_failed++;
+	if (error != ECONNREFUSED && gw_icmp_of_errno(error, &code))
+		gw_icmp_error_flow(g, f, g->c.host_be, ICMP4_UNREACHABLE, code, 0);
+	else
+		gw_tcp_send_flags(g, f, TCP_RST | TCP_ACK);
+	gw_tcp_abort(g, f);
+}
+
+static int start_connect(struct gateway *g, struct flow *f)
+{
+	union sock_addr sa;
+	socklen_t n = sock_addr_set(&sa, &f->host, f->host_port);
+	int r = open_socket(g, sa.sa.sa_family);
+
+	if (r < 0)
+		return r;
+	f->fd = r;
+	r = g->sock.ops->connect(g->sock.ctx, f->fd, &sa.sa, n);
+	if (r < 0 && r != -EINPROGRESS)
+		return r;
+	return g->sock.ops->watch(g->sock.ctx, f->fd, SOCKET_EVENTS, g->source_tcp, flow_number(g->flows, f));
+}
+
+static enum drop_reason refuse_verdict(struct gateway *g, struct gw_pkt *k, const struct tcp *t, enum gw_verdict v)
+{
+	if (v == GW_REFUSE)
+		gw_tcp_refuse(g, k, t);
+	if (v == GW_UNREACHABLE)
+		gw_icmp_error(g, k, ICMP4_UNREACHABLE, ICMP4_UNREACH_HOST, 0);
+	return v == GW_UNREACHABLE ? DROP_NO_ROUTE : DROP_POLICY;
+}
+
+/* A SYN from the guest. */
+enum drop_reason gw_tcp_open(struct gateway *g, struct gw_pkt *k, const struct tcp *t, const struct flow_key *key)
+{
+	struct ip_addr host;
+	uint16_t port;
+	enum gw_verdict verdict = gw_map(g, IP_PROTO_TCP, k->ip.dst_be, t->dst_port, &host, &port);
+
+	if (verdict != GW_ALLOW)
+		return refuse_verdict(g, k, t, verdict);
+	struct flow *f = new_flow(g, key);
+	if (!f) {
+		gw_tcp_refuse(g, k, t);
+		return DROP_FLOW_CAP;
+	}
+	init_flow(g, f, &k->eth.src);
+	gw_neigh_learn(g, k->port, k->ip.src_be, &k->eth.src);
+	f->host = host;
+	f->host_port = port;
+
+	struct flow_tcp *s = &f->tcp;
+	s->state = GW_TCP_CONNECTING;
+	s->rcv_nxt = s->rcv_adv = s->rcv_looked = t->seq + 1;
+	s->snd_wl1 = t->seq;
+	s->snd_wnd = t->window;
+	s->mss = (uint16_t)MIN(t->mss ? t->mss : TCP_DEFAULT_MSS, g->c.mtu - IP4_HEADER_BYTES - TCP_HEADER_BYTES);
+	s->mss = MAX(s->mss, (uint16_t)88);
+	if (t->wscale >= 0) {
+		s->guest_wscale = (uint8_t)t->wscale;
+		s->our_wscale = GW_TCP_WSCALE;
+	}
+	int r = start_connect(g, f);
+	if (r < 0) {
+		connect_failed(g, f, -r);
+		return r == -EMFILE || r == -ENFILE || r == -EADDRNOTAVAIL ? DROP_NO_SOCKET : DROP_NO_ROUTE;
+	}
+	return DROP_NONE;
+}
+
+void gw_tcp_established(struct gateway *g, struct flow *f, const struct tcp *t)
+{
+	struct flow_tcp *s = &f->tcp;
+
+	s->state = GW_TCP_ESTABLISHED;
+	s->snd_una = s->snd_nxt = s->snd_max = s->iss + 1;
+	s->snd_wnd = t->flags & TCP_SYN ? t->window : (uint32_t)t->window << s->guest_wscale;
+	s->n_retries = 0;
+	s->flags |= GW_TCP_READABLE;
+	flow_mark(g->flows, f);
+}
+
+enum drop_reason gw_tcp_input(struct gateway *g, struct gw_pkt *k)
+{
+	struct tcp t;
+	struct rd r = k->r;
+	enum drop_reason reason = tcp_parse(&r, &t);
+
+	if (!reason && t.header_bytes > k->ip.payload_bytes)
+		reason = DROP_TRUNCATED;
+	if (!reason)
+		reason = gw_check_l4(k, TCP_CSUM_OFFSET, OFFLOAD_GSO_TCP4, k->ip.payload_bytes);
+	if (reason)
+		return reason;
+	struct flow_key key = {
+		.guest = ip_addr_from4(k->ip.src_be),
+		.remote = ip_addr_from4(k->ip.dst_be),
+		.guest_port = t.src_port,
+		.remote_port = t.dst_port,
+		.port_id = k->port->id,
+		.kind = FLOW_TCP,
+	};
+	struct flow *f = flow_find(g->flows, &key);
+	if (f) {
+		flow_touch(g->flows, f, gw_now(g));
+		f->guest_mac = k->eth.src;
+		return gw_tcp_segment(g, f, k, &t);
+	}
+	if ((t.flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN)
+		return gw_tcp_open(g, k, &t, &key);
+	gw_tcp_refuse(g, k, &t);
+	return t.flags & TCP_RST ? DROP_NONE : DROP_NOT_FOR_US;
+}
+
+static void send_syn(struct gateway *g, struct flow *f)
+{
+	f->tcp.state = GW_TCP_SYN_SENT;
+	f->tcp.our_wscale = GW_TCP_WSCALE;
+	f->tcp.rcv_adv = f->tcp.rcv_nxt + 65535;
+	f->tcp.n_retries = 0;
+	f->tcp.snd_nxt = f->tcp.snd_max = f->tcp.iss + 1;
+	gw_tcp_send_flags(g, f, TCP_SYN);
+	gw_timer_arm(g, f, gw_now(g) + f->tcp.rto_ms);
+}
+
+/* Looks the guest up; asks for it if nobody has been heard by that address. */
+static void resolve(struct gateway *g, struct flow *f)
+{
+	uint32_t guest_be = ip_addr_4(&f->key.guest);
+	const struct gw_neigh *n = gw_neigh_find(g, guest_be);
+	struct flow_key key = f->key;
+
+	if (!n) {
+		if (f->tcp.n_retries++ >= RESOLVE_TRIES) {
+			gw_tcp_abort(g, f);
+			return;
+		}
+		gw_arp_ask(g, guest_be);
+		gw_timer_arm(g, f, gw_now(g) + MIN(1000u, (uint32_t)RESOLVE_FIRST_MS << f->tcp.n_retries));
+		return;
+	}
+	if (n->port_id == key.port_id) {
+		f->guest_mac = n->mac;
+		send_syn(g, f);
+		return;
+	}
+	/* It is behind another port than was assumed: the flow is named anew. */
+	int fd = TAKE_FD(f->fd);
+	struct ip_addr host = f->host;
+	uint16_t host_port = f->host_port;
+
+	flow_free(g->flows, f);
+	key.port_id = n->port_id;
+	struct flow *moved = flow_find(g->flows, &key) ? NULL : new_flow(g, &key);
+	if (!moved) {
+		(void)g->sock.ops->close(g->sock.ctx, fd);
+		return;
+	}
+	init_flow(g, moved, &n->mac);
+	moved->fd = fd;
+	moved->host = host;
+	moved->host_port = host_port;
+	moved->tcp.flags = GW_TCP_INBOUND;
+	if (g->sock.ops->rewatch(g->sock.ctx, fd, SOCKET_EVENTS, g->source_tcp, flow_number(g->flows, moved)) < 0)
+		gw_tcp_abort(g, moved);
+	else
+		send_syn(g, moved);
+}
+
+/* A key for a client; where its port is taken (two host addresses are one to the guest), another. */
+static struct flow *inbound_flow(struct gateway *g, struct flow_key *key)
+{
+	for (int i = 0; i < REMOTE_PORT_TRIES; i++) {
+		struct flow *f = flow_find(g->flows, key);
+
+		if (f && f->tcp.state == GW_TCP_LINGER) {
+			flow_free(g->flows, f);
+			f = NULL;
+		}
+		if (!f)
+			return new_flow(g, key);
+		key->remote_port = (uint16_t)(32768 + siphash(&g->c.key, key, sizeof(*key)) % 28232);
+	}
+	return NULL;
+}
+
+static void accepted(struct gateway *g, const struct gateway_forward *w, int fd, const union sock_addr *peer)
+{
+	uint32_t guest_be = w->guest_be ? w->guest_be : g->c.dhcp_start_be;
+	const struct gw_neigh *n = gw_neigh_find(g, guest_be);
+	static const struct mac nobody;
+	struct ip_addr client;
+	uint16_t client_port;
+	struct flow *f = NULL;
+
+	if (sock_addr_get(peer, &client, &client_port) && ip_addr_is4(&client)) {
+		struct flow_key key = {
+			.guest = ip_addr_from4(guest_be),
+			.remote = ip_addr_from4(gw_unmap(g, ip_addr_4(&client))),
+			.guest_port = w->guest_port,
+			.remote_port = client_port,
+			.port_id = n ? n->port_id : 0,
+			.kind = FLOW_TCP,
+		};
+		f = inbound_flow(g, &key);
+	}
+	if (!f) {
+		(void)g->sock.ops->close(g->sock.ctx, fd);
+		return;
+	}
+	init_flow(g, f, n ? &n->mac : &nobody);
+	f->fd = fd;
+	f->host = client;
+	f->host_port = client_port;
+	f->tcp.state = GW_TCP_RESOLVING;
+	f->tcp.flags = GW_TCP_INBOUND;
+	set_options(g, fd, g->peek_off4);
+	if (g->sock.ops->watch(g->sock.ctx, fd, SOCKET_EVENTS, g->source_tcp, flow_number(g->flows, f)) < 0)
+		gw_tcp_abort(g, f);
+	else
+		resolve(g, f);
+}
+
+void gw_tcp_listen_event(void *ctx, uint32_t number, uint32_t events)
+{
+	struct gateway *g = ctx;
+	struct gw_forward *w = &g->forwards[number];
+
+	/* Level-triggered: what is left over comes with the next batch. The cap on flows lies below the
+	 * descriptors there are, so that accept() does not fail for want of one, again and again. */
+	for (int i = 0; i < ACCEPT_BURST; i++) {
+		union sock_addr peer;
+		socklen_t n = sizeof(peer);
+		int fd = g->sock.ops->accept(g->sock.ctx, w->c.fd, &peer.sa, &n);
+
+		if (fd < 0)
+			return;
+		accepted(g, &w->c, fd, &peer);
+	}
+}
+
+static void connected(struct gateway *g, struct flow *f, uint32_t events)
+{
+	struct flow_tcp *s = &f->tcp;
+
+	if (events & (EPOLLERR | EPOLLHUP)) {
+		int error = 0;
+		socklen_t n = sizeof(error);
+
+		if (g->sock.ops->getsockopt(g->sock.ctx, f->fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0 || error) {
+			connect_failed(g, f, error);
+			return;
+		}
+	}
+	if (!(events & EPOLLOUT))
+		return;
+	if (events & EPOLLIN)
+		s->flags |= GW_TCP_READABLE;
+	s->state = GW_TCP_SYN_RCVD;
+	s->snd_nxt = s->snd_max = s->iss + 1;
+	gw_tcp_update_window(g, f);
+	/* The first window is not scaled, and no smaller than a first flight. */
+	if (s->rcv_adv - s->rcv_nxt < 32768)
+		s->rcv_adv = s->rcv_nxt + 32768;
+	gw_tcp_send_flags(g, f, TCP_SYN | TCP_ACK);
+	gw_timer_arm(g, f, gw_now(g) + s->rto_ms);
+}
+
+void gw_tcp_event(void *ctx, uint32_t number, uint32_t events)
+{
+	struct gateway *g = ctx;
+	struct flow *f = flow_get(g->flows, number);
+
+	if (f->dying || f->key.kind != FLOW_TCP || f->fd < 0)
+		return;
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLPRI | EPOLLERR))
+		f->tcp.flags |= GW_TCP_HOST_HUP | GW_TCP_READABLE;
+	if (f->tcp.state == GW_TCP_CONNECTING) {
+		connected(g, f, events);
+		return;
+	}
+	if (events & EPOLLIN)
+		f->tcp.flags |= GW_TCP_READABLE;
+	if ((events & EPOLLOUT) && (f->tcp.flags & GW_TCP_OUT_ARMED)) {
+		f->tcp.flags &= ~(uint32_t)GW_TCP_OUT_ARMED;
+		f->tcp.flags |= GW_TCP_OUT_READY;
+	}
+	if (f->tcp.state == GW_TCP_ESTABLISHED)
+		flow_mark(g->flows, f);
+}
+
+/* Room in the socket again: says so, and if data was dropped meanwhile, says it four times, which makes
+ * the guest send it again at once (RFC 5681, 3.2). */
+static void reopen_window(struct gateway *g, struct flow *f)
+{
+	struct flow_tcp *s = &f->tcp;
+	uint32_t before = s->rcv_adv;
+
+	s->flags &= ~(uint32_t)GW_TCP_OUT_READY;
+	gw_tcp_update_window(g, f);
+	if (s->rcv_adv == before && !(s->flags & GW_TCP_SOCKET_FULL))
+		return;
+	if (s->flags & GW_TCP_SOCKET_FULL)
+		for (int i = 0; i < 3; i++)
+			gw_tcp_send_ack(g, f);
+	s->flags &= ~(uint32_t)GW_TCP_SOCKET_FULL;
+	s->flags |= GW_TCP_ACK_DUE;
+}
+
+void gw_tcp_work(struct gateway *g, struct flow *f)
+{
+	struct flow_tcp *s = &f->tcp;
+
+	if (s->state != GW_TCP_ESTABLISHED)
+		return;
+	if (s->flags & GW_TCP_OUT_READY)
+		reopen_window(g, f);
+	else if ((s->flags & GW_TCP_ACK_DUE) && !(s->flags & GW_TCP_GUEST_FIN) &&
+			(s->rcv_nxt - s->rcv_looked >= 16384 || s->rcv_adv - s->rcv_nxt < 16384))
+		gw_tcp_update_window(g, f);
+	if (!gw_tcp_push(g, f))
+		return;
+	if (s->flags & GW_TCP_ACK_DUE)
+		gw_tcp_send_ack(g, f);
+	if ((s->flags & GW_TCP_GUEST_FIN) && (s->flags & GW_TCP_FIN_ACKED) && s->n_discard == 0) {
+		gw_tcp_finish(g, f);
+		return;
+	}
+	gw_tcp_arm(g, f, false);
+}
+
+static bool guest_heard(struct gateway *g, struct flow *f)
+{
+	const struct port *p = gw_port(g, f);
+	bool heard = p && p->last_rx_ms != f->tcp.heard_ms;
+
+	f->tcp.heard_ms = p ? p->last_rx_ms : 0;
+	return heard;
+}
+
+static void back_off(struct flow_tcp *s)
+{
+	s->rto_ms = MIN(s->rto_ms * 2, (uint32_t)GW_TCP_RTO_MAX_MS);
+}
+
+static void handshake_timer(struct gateway *g, struct flow *f)
+{
+	struct flow_tcp *s = &f->tcp;
+
+	/* A guest that says nothing at all may be paused: that does not count. */
+	if (guest_heard(g, f) && s->n_retries++ >= GW_TCP_SYN_RETRIES) {
+		g->n.tcp_failed++;
+		gw_tcp_reset(g, f);
+		return;
+	}
+	gw_tcp_send_flags(g, f, s->state == GW_TCP_SYN_SENT ? TCP_SYN : TCP_SYN | TCP_ACK);
+	back_off(s);
+	gw_timer_arm(g, f, gw_now(g) + s->rto_ms);
+}
+
+/* Nothing outstanding: a look whether an event was missed. */
+static void watch_timer(struct gateway *g, struct flow *f)
+{
+	uint32_t before = f->tcp.snd_max;
+
+	f->tcp.flags |= GW_TCP_READABLE;
+	f->tcp.timer = GW_TCP_TIMER_KEEP;
+	if (!gw_tcp_push(g, f))
+		return;
+	if (f->tcp.snd_max != before)
+		g->n.tcp_watchdog++;
+	gw_tcp_arm(g, f, true);
+}
+
+static void keep_timer(struct gateway *g, struct flow *f)
+{
+	uint64_t due_ms = f->used_ms + GW_TCP_KEEP_MS;
+
+	if (due_ms > gw_now(g)) {
+		f->tcp.n_retries = 0;
+		gw_timer_arm(g, f, due_ms);
+		return;
+	}
+	if (guest_heard(g, f) && f->tcp.n_retries++ >= KEEP_TRIES) {
+		gw_tcp_reset(g, f);
+		return;
+	}
+	gw_tcp_probe(g, f);
+	gw_timer_arm(g, f, gw_now(g) + KEEP_AGAIN_MS);
+}
+
+static void rto_timer(struct gateway *g, struct flow *f)
+{
+	struct flow_tcp *s = &f->tcp;
+
+	if (guest_heard(g, f) && s->n_retries++ >= GW_TCP_RETRIES) {
+		g->n.tcp_failed++;
+		gw_tcp_reset(g, f);
+		return;
+	}
+	back_off(s);
+	gw_tcp_rewind(g, f);
+	if (s->snd_wnd == 0)
+		gw_tcp_probe(g, f); /* it shrank to nothing: what was sent is asked about, not sent again */
+	else if (!gw_tcp_push(g, f))
+		return;
+	gw_tcp_arm(g, f, true);
+}
+
+static void established_timer(struct gateway *g, struct flow *f)
+{
+	switch (f->tcp.timer) {
+	case GW_TCP_TIMER_RTO:
+		rto_timer(g, f);
+		break;
+	case GW_TCP_TIMER_PERSIST:
+		gw_tcp_probe(g, f);
+		back_off(&f->tcp);
+		gw_tcp_arm(g, f, true);
+		break;
+	case GW_TCP_TIMER_KEEP:
+		keep_timer(g, f);
+		break;
+	default:
+		watch_timer(g, f);
+		break;
+	}
+}
+
+void gw_tcp_timer_due(struct gateway *g, struct flow *f)
+{
+	switch (f->tcp.state) {
+	case GW_TCP_RESOLVING:
+		resolve(g, f);
+		break;
+	case GW_TCP_SYN_SENT:
+	case GW_TCP_SYN_RCVD:
+		handshake_timer(g, f);
+		break;
+	case GW_TCP_ESTABLISHED:
+		established_timer(g, f);
+		break;
+	case GW_TCP_LINGER:
+		flow_free(g->flows, f);
+		break;
+	default:
+		break;
+	}
+}
+
+void gw_tcp_wake(struct gateway *g, struct flow *f)
+{
+	struct flow_tcp *s = &f->tcp;
+
+	if (s->state == GW_TCP_LINGER || s->state == GW_TCP_CONNECTING || s->state == GW_TCP_RESOLVING)
+		return;
+	s->n_retries = 0;
+	if (s->snd_una == s->snd_max)
+		return;
+	s->rto_ms = GW_TCP_RTO_INIT_MS;
+	gw_timer_arm(g, f, gw_now(g) + GW_TCP_RTO_MIN_MS);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A QEMU command line as far as networks are concerned: which arguments are network options, and what else
+ * decides whether QEMU makes a network of its own accord. Nothing is judged here; see qemu_plan.h. */
+#pragma once
+
+#include "qemu_opts.h"
+
+enum qemu_part_kind {
+	QEMU_PART_OTHER,   /* an option that is none of the below, or a disk image */
+	QEMU_PART_NET_NIC, /* -net nic,...: a NIC, on a hub unless it has netdev= */
+	QEMU_PART_NET,     /* -net TYPE,...: a back end on a hub */
+	QEMU_PART_NETDEV,  /* -netdev TYPE,id=...: a back end for whoever names it */
+	QEMU_PART_NIC,     /* -nic TYPE,...: a NIC and its back end */
+	QEMU_PART_GONE,    /* -redir, -tftp, -smb, -bootp: for the first user back end, until 3.0 */
+	QEMU_PART_KIND_MAX,
+};
+
+/* One option with its value. */
+struct qemu_part {
+	enum qemu_part_kind kind;
+	int at;     /* of the option in argv */
+	int n_args; /* 1, or 2 with its value */
+	const char *name;  /* without dashes; NULL: a disk image */
+	const char *value; /* NULL: none */
+	struct qemu_opts opts; /* of the network kinds; the first key is "type". Empty if the value is JSON */
+	bool is_json;
+	int hub; /* of NET_NIC without netdev= and of NET: vlan=, or 0; else -1 */
+};
+
+struct qemu_line {
+	char **argv; /* the caller's; argv[0] is the program */
+	int argc;
+	struct qemu_part *parts; /* heap */
+	unsigned int n_parts;
+	bool has_net;    /* QEMU makes no default network */
+	bool nodefaults; /* the same, by -nodefaults */
+	bool daemonizes;
+	bool informs;      /* QEMU prints something (-help, -device help) and exits */
+	const char *machine; /* value of -machine or -M; NULL: the default one */
+};
+
+/* What is wrong with a line: an argument and a place in it. */
+struct qemu_error {
+	char text[320];
+	int arg; /* index in argv; -1: none */
+	size_t at, n_bytes;
+};
+
+/* Fills *e in and answers -EINVAL. */
+int qemu_fail(struct qemu_error *e, int arg, size_t at, size_t n_bytes, const char *format, ...) _printf_(5, 6);
+
+/* 0, -ENOMEM, or -EINVAL and *e. Keeps pointers into argv. */
+int qemu_line_parse(int argc, char **argv, struct qemu_line *ret, struct qemu_error *e);
+void qemu_line_done(struct qemu_line *l);
+
+/* Has some option of the line id=ID? */
+bool qemu_line_has_id(const struct qemu_line *l, const char *id);
+/* The machine has no place for a default NIC (none, microvm). */
+bool qemu_line_is_without_nic(const struct qemu_line *l);
