@@ -10,8 +10,10 @@
 #include "udp.h"
 
 #define FLOWS_DEFAULT     16384u
-#define DESCRIPTORS_SPARE 128u
+#define DESCRIPTORS_SPARE 256u /* ports, forwards' listeners, sockets opened ahead, the engine's own */
 #define WINDOW_CAP_BYTES  (4u << 20)
+#define WINDOW_CAP_LEAST  (128u << 10)
+#define WINDOWS_BYTES     (8u << 20) /* of all busy flows: what a queue of 8192 frames surely holds */
 
 void gw_timer_arm(struct gateway *g, struct flow *f, uint64_t due_ms)
 {
@@ -270,6 +272,7 @@ static void gw_port_closed(void *ctx, struct port *p, int error, bool final)
 	/* A guest that comes back has booted anew, or was restarted with its QEMU: its connections are gone. */
 	flow_for_each(g->flows, p->id, abort_flow, g);
 	gw_neigh_forget_port(g, p->id);
+	reass_forget_port(g->reass, p->id);
 	if (g->c.port_closed)
 		g->c.port_closed(g->c.ctx, p, error, final);
 }
@@ -281,7 +284,12 @@ static void lan_drop(void *ctx, struct port *p, enum drop_reason reason)
 
 static bool work_flows(struct gateway *g)
 {
-	for (uint32_t n = flow_n_work(g->flows); n; n--) {
+	uint32_t n_round = flow_n_work(g->flows);
+
+	/* A tap's queue drops in silence: the windows of those that are busy together stay within it. */
+	g->n_busy = MAX(n_round, g->n_busy - (g->n_busy + 15) / 16);
+	g->window_cap = MAX(WINDOW_CAP_LEAST, MIN(WINDOW_CAP_BYTES, WINDOWS_BYTES / MAX(g->n_busy, 1u)));
+	for (uint32_t n = n_round; n; n--) {
 		struct flow *f = flow_take_work(g->flows);
 
 		if (!f)
@@ -305,47 +313,43 @@ static bool gateway_work(void *ctx)
 	return more;
 }
 
-/* Flows need descriptors: as many as the limit leaves, so that the engine itself never runs out. */
-static uint32_t flows_max(const struct gateway_config *c)
+/* Flows need descriptors: as many in all as the limit leaves, so that the engine itself never runs out. */
+static int make_flows(struct gateway *g)
 {
+	struct flow_config fc = {.key = g->c.key, .n_max = 4 * FLOWS_DEFAULT};
 	struct rlimit limit;
-	uint32_t n = c->n_flows_max ? c->n_flows_max : FLOWS_DEFAULT;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > 2 * DESCRIPTORS_SPARE &&
-			limit.rlim_cur - DESCRIPTORS_SPARE < n)
-		n = (uint32_t)limit.rlim_cur - DESCRIPTORS_SPARE;
-	return n;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < fc.n_max + DESCRIPTORS_SPARE)
+		fc.n_max = (uint32_t)MAX(limit.rlim_cur, 2 * DESCRIPTORS_SPARE) - DESCRIPTORS_SPARE;
+	uint32_t n = MIN(g->c.n_flows_max ? g->c.n_flows_max : FLOWS_DEFAULT, fc.n_max);
+
+	fc.n_port_max[FLOW_TCP] = n;
+	fc.n_port_max[FLOW_UDP] = MAX(n / 4, 64u);
+	fc.n_port_max[FLOW_PING] = MIN(MAX(n / 4, 16u), 256u);
+	return flow_table_new(&fc, &g->flows);
 }
 
 static int make_tables(struct gateway *g)
 {
-	struct flow_config fc = {.key = g->c.key};
-	uint32_t n = flows_max(&g->c);
-
-	fc.n_port_max[FLOW_TCP] = n;
-	fc.n_port_max[FLOW_UDP] = MAX(n / 4, 64u);
-	fc.n_port_max[FLOW_PING] = MIN(n / 4, 256u);
-	fc.n_max = 4 * n;
-	int r = flow_table_new(&fc, &g->flows);
-	if (r < 0)
-		return r;
-
 	struct dhcp_config dc = {
 		.net_be = g->c.net_be,
 		.mask_be = g->c.mask_be,
 		.host_be = g->c.host_be,
 		.dns_be = g->c.dns_be,
 		.dhcp_start_be = g->c.dhcp_start_be,
-		.n_leases = g->c.n_leases ? g->c.n_leases : 16,
+		.n_leases = g->c.n_leases ? g->c.n_leases : GATEWAY_LEASES,
 		.mtu = g->c.mtu,
 		.restricted = g->c.restricted,
+		.hostname = g->c.hostname,
+		.domainname = g->c.domainname,
+		.search = g->c.search,
+		.n_search = g->c.n_search,
+		.bootfile = g->c.bootfile,
 	};
-	(void)snprintf(dc.hostname, sizeof(dc.hostname), "%s", g->c.hostname);
-	(void)snprintf(dc.domainname, sizeof(dc.domainname), "%s", g->c.domainname);
-	(void)snprintf(dc.bootfile, sizeof(dc.bootfile), "%s", g->c.bootfile);
-	memcpy(dc.search, g->c.search, sizeof(dc.search));
-	dc.n_search = g->c.n_search;
-	r = dhcp_server_new(&dc, &g->dhcp);
+	int r = make_flows(g);
+
+	if (r == 0)
+		r = dhcp_server_init(&g->dhcp, &dc);
 	return r < 0 ? r : reass_new(&g->reass);
 }
 
@@ -416,7 +420,6 @@ struct gateway *gateway_free(struct gateway *g)
 	gw_udp_done(g);
 	lan_free(g->lan);
 	flow_table_free(g->flows);
-	dhcp_server_free(g->dhcp);
 	reass_free(g->reass);
 	free(g->scratch);
 	free(g);

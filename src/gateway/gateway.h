@@ -11,6 +11,7 @@
 #define GATEWAY_SEARCH_MAX    8
 #define GATEWAY_NAME_BYTES    256
 #define GATEWAY_FORWARDS_MAX  1024
+#define GATEWAY_LEASES        16 /* as QEMU's */
 #define GATEWAY_LEASES_MAX    256
 
 struct gateway_config {
@@ -19,7 +20,7 @@ struct gateway_config {
 
 	/* Network order. QEMU's defaults are 10.0.2.0/24, .2, .3, .15. */
 	uint32_t net_be, mask_be, host_be, dns_be, dhcp_start_be;
-	unsigned int n_leases; /* 16 as QEMU's, at most GATEWAY_LEASES_MAX */
+	unsigned int n_leases; /* 0: GATEWAY_LEASES; at most GATEWAY_LEASES_MAX */
 	struct mac mac;
 	uint16_t mtu; /* of the guest's link: 576 to 65520 */
 

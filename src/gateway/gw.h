@@ -64,7 +64,7 @@ struct gateway {
 	struct sock_host sock;
 	struct lan *lan;
 	struct flow_table *flows;
-	struct dhcp_server *dhcp;
+	struct dhcp_server dhcp;
 	struct reass *reass;
 	struct loop_timer timer; /* of the flow table's wheel */
 
@@ -82,6 +82,7 @@ struct gateway {
 	bool udp_segment;
 	bool ping_hinted;
 	uint16_t ip_id;
+	uint32_t n_busy;     /* flows that had work in one batch, of late */
 	uint32_t window_cap; /* bytes a TCP flow may have on the way from its guest */
 
 	struct gw_udp_batch *udp;

@@ -51,7 +51,7 @@ static void put_limits(struct gateway *g, struct text *t)
 			flow_max(g->flows, FLOW_TCP));
 	put(t, "  udp flows  %u: the longest idle goes first\n", flow_max(g->flows, FLOW_UDP));
 	put(t, "  pings      %u: the longest idle goes first\n", flow_max(g->flows, FLOW_PING));
-	put(t, "  leases     %u: the longest expired goes first, else no answer\n", g->c.n_leases ? g->c.n_leases : 16);
+	put(t, "  leases     %u: the longest expired goes first, else no answer\n", g->dhcp.table.n_leases);
 	put(t, "  datagrams in reassembly %u: the oldest goes first\n", REASS_PORT_MAX);
 }
 

@@ -123,7 +123,6 @@ static struct flow *new_flow(struct gateway *g, const struct flow_key *key)
 	for (int i = 0; old && i < EVICT_LOOK; i++, old = flow_newer(g->flows, old))
 		if (old->tcp.state != GW_TCP_ESTABLISHED) {
 			gw_tcp_abort(g, old);
-			flow_reap(g->flows);
 			g->n.evicted[FLOW_TCP]++;
 			return flow_alloc(g->flows, key);
 		}

@@ -14,13 +14,15 @@
  * address that the client spoke to. */
 #include "gw.h"
 
-#include <linux/udp.h>
 #include <netinet/udp.h>
 #include <sys/mman.h>
 
 #include "csum.h"
 #include "udp.h"
 
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
 #ifndef UDP_GRO
 #define UDP_GRO 104
 #endif
@@ -397,11 +399,12 @@ static enum drop_reason dhcp_input(struct gateway *g, struct gw_pkt *k, size_t n
 	g->n.dhcp_messages++;
 	if (n_bytes > sizeof(message) || !frame_copy(k->frame, k->l4 + UDP_HEADER_BYTES, n_bytes, message))
 		return DROP_TRUNCATED;
-	enum drop_reason reason = dhcp_server_handle(g->dhcp, gw_now(g), &k->eth.src, k->port->id, message, n_bytes, &reply);
+	enum drop_reason reason = dhcp_server_handle(&g->dhcp, gw_now(g), &k->eth.src, k->port->id, message, n_bytes, &reply);
 	if (reason || reply.n_bytes == 0)
 		return reason;
-	if (reply.yiaddr_be)
-		gw_neigh_learn(g, k->port, reply.yiaddr_be, &k->eth.src);
+	uint32_t leased_be;
+	if (dhcp_server_find_addr(&g->dhcp, &k->eth.src, k->port->id, &leased_be))
+		gw_neigh_learn(g, k->port, leased_be, &k->eth.src);
 
 	struct udp udp = {.src_port = DHCP_SERVER_PORT, .dst_port = DHCP_CLIENT_PORT, .payload_bytes = (uint16_t)reply.n_bytes};
 	struct ip4 ip = {.ttl = IP4_TTL_DEFAULT, .proto = IP_PROTO_UDP, .src_be = g->c.host_be, .dst_be = reply.dst_be,

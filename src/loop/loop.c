@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* seccomp: epoll_wait epoll_pwait epoll_ctl clock_gettime close */
 #include "loop.h"
 
 #include "clock.h"
 
-#define LOOP_SOURCES_MAX 64
+#define LOOP_SOURCES_MAX 256
 #define LOOP_HOOKS_MAX   8
 #define LOOP_BATCH       256
 
@@ -30,6 +31,7 @@ struct loop {
 	bool stopped;
 	int code;
 	struct epoll_event batch[LOOP_BATCH];
+	int n_batch; /* while handlers run */
 };
 
 static uint64_t real_now_ms(void *ctx)
@@ -63,10 +65,25 @@ struct loop *loop_free(struct loop *l)
 
 int loop_source_add(struct loop *l, void (*fn)(void *ctx, uint32_t arg, uint32_t events), void *ctx)
 {
-	if (l->n_sources == LOOP_SOURCES_MAX)
+	int i = 0;
+
+	while (i < l->n_sources && l->sources[i].fn)
+		i++;
+	if (i == LOOP_SOURCES_MAX)
 		return -ENOSPC;
-	l->sources[l->n_sources] = (struct loop_source){fn, ctx};
-	return l->n_sources++;
+	l->sources[i] = (struct loop_source){fn, ctx};
+	l->n_sources = MAX(l->n_sources, i + 1);
+	return i;
+}
+
+void loop_source_del(struct loop *l, int source)
+{
+	if (source < 0)
+		return;
+	l->sources[source] = (struct loop_source){};
+	for (int i = 0; i < l->n_batch; i++)
+		if (l->batch[i].data.u64 >> 32 == (uint64_t)source)
+			l->batch[i].events = 0;
 }
 
 static int control(struct loop *l, int op, int fd, uint32_t events, int source, uint32_t arg)
@@ -163,12 +180,15 @@ int loop_run_once(struct loop *l, int max_wait_ms)
 	if (n < 0 && errno != EINTR)
 		return -errno;
 	l->now_ms = l->clock.now_ms(l->clock.ctx);
+	l->n_batch = MAX(n, 0);
 	for (int i = 0; i < n; i++) {
 		uint64_t data = l->batch[i].data.u64;
 		const struct loop_source *s = &l->sources[data >> 32];
 
-		s->fn(s->ctx, (uint32_t)data, l->batch[i].events);
+		if (likely(l->batch[i].events))
+			s->fn(s->ctx, (uint32_t)data, l->batch[i].events);
 	}
+	l->n_batch = 0;
 	run_timers(l);
 	l->busy = false;
 	for (int i = 0; i < l->n_hooks; i++)

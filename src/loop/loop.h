@@ -33,6 +33,9 @@ struct loop *loop_free(struct loop *l);
 
 /* Returns the source's number, or -ENOSPC. */
 int loop_source_add(struct loop *l, void (*fn)(void *ctx, uint32_t arg, uint32_t events), void *ctx);
+/* Its descriptors must be unwatched already; events of theirs that were fetched are not delivered. The
+ * number may be given out again. Nothing for a negative number. */
+void loop_source_del(struct loop *l, int source);
 
 /* events as for epoll_ctl, EPOLLET included where wanted. 0 or -errno. close() ends a watch. */
 int loop_watch(struct loop *l, int fd, uint32_t events, int source, uint32_t arg);

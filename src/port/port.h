@@ -85,6 +85,19 @@ struct port {
 	char name[PORT_NAME_BYTES];
 };
 
+/* Whether the port's other end takes a frame with this offload header as it is. */
+static inline bool port_takes(const struct port *p, const struct offload *o)
+{
+	static const uint32_t needed[OFFLOAD_GSO_MAX] = {
+		[OFFLOAD_GSO_TCP4] = PORT_CAP_TSO4,
+		[OFFLOAD_GSO_TCP6] = PORT_CAP_TSO6,
+		[OFFLOAD_GSO_UDP] = PORT_CAP_USO,
+	};
+	uint32_t caps = needed[o->gso] | (o->csum_needed ? (uint32_t)PORT_CAP_CSUM : 0);
+
+	return (p->caps & caps) == caps;
+}
+
 /* 0, -ENOBUFS: no room now; -EMSGSIZE: never will fit; -ENOTCONN: nobody there. */
 static inline int port_send(struct port *p, const struct iovec *iov, unsigned int n_iov, size_t n_bytes,
 		const struct offload *o)
