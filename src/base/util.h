@@ -11,17 +11,16 @@
 #include <unistd.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b)                                                                                            \
+#define UTIL_PASTE_(a, b)  a##b
+#define UTIL_PASTE(a, b)   UTIL_PASTE_(a, b)
+#define MIN(a, b)          UTIL_PICK(a, <, b, __COUNTER__)
+#define MAX(a, b)          UTIL_PICK(a, >, b, __COUNTER__)
+/* Each argument once; names of their own, so that one may stand within another. */
+#define UTIL_PICK(a, op, b, n)                                                                               \
 	({                                                                                                   \
-		__typeof__(a) min_a_ = (a);                                                                  \
-		__typeof__(b) min_b_ = (b);                                                                  \
-		min_a_ < min_b_ ? min_a_ : min_b_;                                                           \
-	})
-#define MAX(a, b)                                                                                            \
-	({                                                                                                   \
-		__typeof__(a) max_a_ = (a);                                                                  \
-		__typeof__(b) max_b_ = (b);                                                                  \
-		max_a_ > max_b_ ? max_a_ : max_b_;                                                           \
+		__typeof__(a) UTIL_PASTE(pick_a_, n) = (a);                                                  \
+		__typeof__(b) UTIL_PASTE(pick_b_, n) = (b);                                                  \
+		UTIL_PASTE(pick_a_, n) op UTIL_PASTE(pick_b_, n) ? UTIL_PASTE(pick_a_, n) : UTIL_PASTE(pick_b_, n); \
 	})
 #define container_of(p, type, member) ((type *)((char *)(p)-offsetof(type, member)))
 #define likely(x)                     __builtin_expect(!!(x), 1)

@@ -287,7 +287,7 @@ static bool work_flows(struct gateway *g)
 	uint32_t n_round = flow_n_work(g->flows);
 
 	/* A tap's queue drops in silence: the windows of those that are busy together stay within it. */
-	g->n_busy = MAX(n_round, g->n_busy - g->n_busy / 16);
+	g->n_busy = MAX(n_round, g->n_busy - (g->n_busy + 15) / 16);
 	g->window_cap = MAX(WINDOW_CAP_LEAST, MIN(WINDOW_CAP_BYTES, WINDOWS_BYTES / MAX(g->n_busy, 1u)));
 	for (uint32_t n = n_round; n; n--) {
 		struct flow *f = flow_take_work(g->flows);

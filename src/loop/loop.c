@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* seccomp: epoll_wait epoll_pwait epoll_ctl clock_gettime close */
 #include "loop.h"
 
 #include "clock.h"
@@ -145,6 +146,20 @@ void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t due_ms)
 uint64_t loop_now_ms(const struct loop *l)
 {
 	return l->now_ms;
+}
+
+void loop_dispatch(struct loop *l, int source, uint32_t arg, uint32_t events)
+{
+	const struct loop_source *s = &l->sources[source];
+
+	s->fn(s->ctx, arg, events);
+}
+
+uint64_t loop_next_ms(const struct loop *l)
+{
+	if (l->busy)
+		return 0;
+	return l->timers ? l->timers->due_ms : UINT64_MAX;
 }
 
 static void run_timers(struct loop *l)

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "netlink.h"
+
+#include <arpa/inet.h>
+#include <libmnl/libmnl.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <sys/socket.h>
+
+#define REQUEST_BYTES 512
+
+union request {
+	struct nlmsghdr h;
+	char room[REQUEST_BYTES];
+};
+
+int netlink_open(struct netlink *ret)
+{
+	ret->sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	if (!ret->sock)
+		return -errno;
+	if (mnl_socket_bind(ret->sock, 0, MNL_SOCKET_AUTOPID) < 0) {
+		int error = -errno;
+		netlink_close(ret);
+		return error;
+	}
+	ret->seq = 0;
+	return 0;
+}
+
+void netlink_close(struct netlink *nl)
+{
+	if (nl->sock)
+		(void)mnl_socket_close(nl->sock);
+	nl->sock = NULL;
+}
+
+static struct nlmsghdr *begin(struct netlink *nl, union request *q, uint16_t type, uint16_t flags)
+{
+	struct nlmsghdr *h = mnl_nlmsg_put_header(q);
+
+	h->nlmsg_type = type;
+	h->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | flags);
+	h->nlmsg_seq = ++nl->seq;
+	return h;
+}
+
+static int finish(struct netlink *nl, const union request *q)
+{
+	char answer[8192];
+
+	if (mnl_socket_sendto(nl->sock, q, q->h.nlmsg_len) < 0)
+		return -errno;
+	ssize_t n = mnl_socket_recvfrom(nl->sock, answer, sizeof(answer));
+	if (n < 0)
+		return -errno;
+	int r = mnl_cb_run(answer, (size_t)n, nl->seq, mnl_socket_get_portid(nl->sock), NULL, NULL);
+	return r < 0 ? -errno : 0;
+}
+
+static struct nlmsghdr *begin_link(struct netlink *nl, union request *q, unsigned int ifindex,
+		unsigned int flags)
+{
+	struct nlmsghdr *h = begin(nl, q, RTM_NEWLINK, 0);
+	struct ifinfomsg *i = mnl_nlmsg_put_extra_header(h, sizeof(*i));
+
+	i->ifi_family = AF_UNSPEC;
+	i->ifi_index = (int)ifindex;
+	i->ifi_flags = flags;
+	i->ifi_change = flags;
+	return h;
+}
+
+int netlink_link_set(struct netlink *nl, unsigned int ifindex, uint32_t txqueue_frames, uint32_t mtu,
+		const uint8_t mac[6])
+{
+	union request q;
+	struct nlmsghdr *h = begin_link(nl, &q, ifindex, 0);
+
+	mnl_attr_put_u32(h, IFLA_TXQLEN, txqueue_frames);
+	mnl_attr_put_u32(h, IFLA_MTU, mtu);
+	mnl_attr_put(h, IFLA_ADDRESS, 6, mac);
+	return finish(nl, &q);
+}
+
+int netlink_link_up(struct netlink *nl, unsigned int ifindex)
+{
+	union request q;
+
+	(void)begin_link(nl, &q, ifindex, IFF_UP);
+	return finish(nl, &q);
+}
+
+int netlink_addr_add(struct netlink *nl, unsigned int ifindex, uint32_t addr_be, unsigned int prefix)
+{
+	union request q;
+	struct nlmsghdr *h = begin(nl, &q, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
+	struct ifaddrmsg *a = mnl_nlmsg_put_extra_header(h, sizeof(*a));
+
+	a->ifa_family = AF_INET;
+	a->ifa_prefixlen = (uint8_t)prefix;
+	a->ifa_scope = RT_SCOPE_UNIVERSE;
+	a->ifa_index = ifindex;
+	mnl_attr_put_u32(h, IFA_LOCAL, addr_be);
+	mnl_attr_put_u32(h, IFA_ADDRESS, addr_be);
+	if (prefix < 31) {
+		uint32_t host_bits_be = htonl(UINT32_MAX >> prefix);
+
+		mnl_attr_put_u32(h, IFA_BROADCAST, addr_be | host_bits_be);
+	}
+	return finish(nl, &q);
+}
+
+int netlink_default_route_add(struct netlink *nl, unsigned int ifindex, uint32_t gateway_be)
+{
+	union request q;
+	struct nlmsghdr *h = begin(nl, &q, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
+	struct rtmsg *r = mnl_nlmsg_put_extra_header(h, sizeof(*r));
+
+	r->rtm_family = AF_INET;
+	r->rtm_table = RT_TABLE_MAIN;
+	r->rtm_protocol = RTPROT_STATIC;
+	r->rtm_scope = RT_SCOPE_UNIVERSE;
+	r->rtm_type = RTN_UNICAST;
+	mnl_attr_put_u32(h, RTA_GATEWAY, gateway_be);
+	mnl_attr_put_u32(h, RTA_OIF, ifindex);
+	return finish(nl, &q);
+}
