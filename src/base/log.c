@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* seccomp: write */
 #include "log.h"
 
 #include <assert.h>

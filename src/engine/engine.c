@@ -200,36 +200,12 @@ static int add_forward(struct engine *e, struct msg *m)
 	return r;
 }
 
-static size_t port_stats(const struct engine *e, char *buf, size_t n_room)
-{
-	size_t used = 0;
-
-	for (unsigned int i = 0; i < PORT_MAX; i++) {
-		const struct port *p = e->ports[i].port;
-
-		if (!p || used >= n_room)
-			continue;
-		const struct port_counters *c = &e->ports[i].inner->n;
-		int n = snprintf(buf + used, n_room - used,
-				"port %s (%s): from guest %llu frames %llu bytes (%llu bad), to guest %llu frames "
-				"%llu bytes (%llu no room), closed %llu times\n",
-				p->name[0] ? p->name : e->ports[i].inner->name, e->ports[i].inner->ops->kind,
-				(unsigned long long)p->n.rx_frames, (unsigned long long)p->n.rx_bytes,
-				(unsigned long long)c->rx_bad, (unsigned long long)p->n.tx_frames,
-				(unsigned long long)p->n.tx_bytes, (unsigned long long)p->n.tx_no_room,
-				(unsigned long long)c->n_closed);
-		used += (size_t)MAX(n, 0);
-	}
-	return MIN(used, n_room - 1);
-}
-
 static void say_stats(struct engine *e)
 {
 	struct msg m = {.type = MSG_STATS, .fd = -1};
-	size_t n = port_stats(e, m.text.bytes, sizeof(m.text.bytes));
-	int more = gateway_stats(e->gateway, m.text.bytes + n, sizeof(m.text.bytes) - n);
+	int n = gateway_stats(e->gateway, m.text.bytes, sizeof(m.text.bytes));
 
-	m.text.n_bytes = MIN(n + (size_t)MAX(more, 0), sizeof(m.text.bytes) - 1);
+	m.text.n_bytes = MIN((size_t)MAX(n, 0), sizeof(m.text.bytes) - 1);
 	(void)say(e, &m);
 }
 

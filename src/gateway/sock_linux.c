@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* seccomp: socket bind connect accept4 getsockname setsockopt getsockopt */
+/* seccomp: sendmsg recvmsg recvmmsg shutdown close */
 #include "sock.h"
 
 static int result(int r)

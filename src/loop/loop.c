@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* seccomp: epoll_wait epoll_pwait epoll_ctl clock_gettime close */
 #include "loop.h"
 
 #include "clock.h"

@@ -20,6 +20,7 @@
  * States: listening (fd < 0, listener watched), connected (fd >= 0, listener not watched, so that the
  * next client waits in the backlog), failed (connected, with send_error set: sends answer -ENOTCONN),
  * closed (fd < 0, no listener: for good if `once`, else until stream_port_attach()). */
+/* seccomp: recvfrom sendmsg accept4 setsockopt close */
 #include "stream.h"
 
 #include <assert.h>

@@ -9,6 +9,7 @@
  * To the guest, a frame is laid out in one buffer (offload header, headers, data received in place) and
  * written with one write(): the kernel's receive path runs inside that call. A tap never has no room;
  * what the kernel drops inside (interface down, out of memory) counts as lost on the wire. */
+/* seccomp: read write writev ioctl fcntl close */
 #include "tap.h"
 
 #include <fcntl.h>
