@@ -470,7 +470,7 @@ void gw_tcp_work(struct gateway *g, struct flow *f)
 
 	if (s->state != GW_TCP_ESTABLISHED)
 		return;
-	if ((s->flags & GW_TCP_OUT_READY) || (s->flags & (GW_TCP_SOCKET_FULL | GW_TCP_OUT_ARMED)) == GW_TCP_SOCKET_FULL)
+	if (s->flags & GW_TCP_OUT_READY)
 		reopen_window(g, f);
 	else if ((s->flags & GW_TCP_ACK_DUE) && !(s->flags & GW_TCP_GUEST_FIN) &&
 			(s->rcv_nxt - s->rcv_looked >= 16384 || s->rcv_adv - s->rcv_nxt < 16384))
