@@ -41,7 +41,7 @@ static bool set_pcap(void *target, const char *value, struct conf_error *e)
 static const struct cli_option options[] = {
 	{"dry-run", 'n', NULL, "print what would be started, and start nothing", FLAG(dry_run)},
 	{"mtu", 0, "BYTES", "576 to 65520: the MTU that DHCP tells the guest", set_mtu},
-	{"pcap", 0, "FILE", "write all frames to FILE (pcapng); of a second network to FILE.1", set_pcap},
+	{"pcap", 0, "FILE", "write all frames to FILE (of a 2nd network to FILE.1)", set_pcap},
 	{"stats", 0, NULL, "print counters at the end", FLAG(conf.stats)},
 	{"no-host-loopback", 0, NULL, "the router's address does not lead to the host's own", FLAG(conf.no_host_loopback)},
 	{"debug", 0, NULL, "say what is going on", FLAG(conf.debug)},
@@ -290,8 +290,9 @@ const struct cli_verb cli_verb_run = {
 	.name = "run",
 	.synopsis = "[OPTION]... [--] QEMU [ARGUMENT]...",
 	.summary = "run a QEMU line as it is, its user networks served by vmlan",
-	.details = "  The options -net user, -netdev user and -nic user, or none at all, become cables to\n"
-		   "  vmlan's networks; all else passes as it is. What QEMU must serve itself is said.",
+	.details = "  The options -net user, -netdev user and -nic user, or none at all, become\n"
+		   "  cables to vmlan's networks; all else passes as it is, and what stays with\n"
+		   "  QEMU's own user back end is named.",
 	.options = options,
 	.n_options = ARRAY_SIZE(options),
 	.words_are_command = true,

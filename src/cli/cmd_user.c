@@ -178,7 +178,7 @@ static int run(const struct cli_verb *v, int argc, char **argv)
 const struct cli_verb cli_verb_user = {
 	.name = "user",
 	.synopsis = "[OPTION]... PORT... [-- COMMAND]",
-	.summary = "serve a user-mode network: a private LAN behind a NAT made of sockets",
+	.summary = "serve a user-mode network: a LAN behind a NAT made of sockets",
 	.details = "  PORT: stream:PATH[,connect] | fd:N | netns[:PID|PATH][,ifname=NAME][,noconfig]\n"
 		   "  stream: QEMU's '-netdev stream'; a bare netns runs COMMAND in a new namespace",
 	.options = options,
