@@ -1,0 +1,228 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Addresses, DHCP, ping, DNS, and what a guest learns about destinations that do not answer."""
+
+from netlib import *
+
+UDHCPC_SCRIPT = '''#!/bin/sh
+[ "$1" = bound ] || exit 0
+ip addr add "$ip/$mask" dev "$interface"
+ip route add default via "$router"
+echo "LEASE ip=$ip router=$router dns=$dns lease=$lease mtu=$mtu hostname=$hostname domain=$domain search=$search"
+'''
+
+
+class DnsServer:
+    """Answers every query with one address, over UDP and TCP."""
+
+    def __init__(self, net, addr, answer, family=socket.AF_INET):
+        self.answer = socket.inet_aton(answer)
+        self.udp = net.udp(addr, 53, family, timeout=None)
+        self.tcp = net.listen(addr, 53, family)
+        self.tcp.settimeout(None)
+        self.n = 0
+        Background(self.serve_udp)
+        Background(self.serve_tcp)
+
+    def reply(self, q, n_answers=1):
+        self.n += 1
+        rr = b'\xc0\x0c' + struct.pack('!HHIH', 1, 1, 60, 4) + self.answer
+        return q[:2] + struct.pack('!HHHHH', 0x8180, 1, n_answers, 0, 0) + q[12:] + rr * n_answers
+
+    def serve_udp(self):
+        while True:
+            q, who = self.udp.recvfrom(4096)
+            self.udp.sendto(self.reply(q), who)
+
+    def serve_tcp(self):
+        while True:
+            c, _ = self.tcp.accept()
+            with c:
+                n = struct.unpack('!H', c.recv(2, socket.MSG_WAITALL))[0]
+                r = self.reply(c.recv(n, socket.MSG_WAITALL), 1000)
+                c.sendall(struct.pack('!H', len(r)) + r)
+
+    def close(self):
+        for s in (self.udp, self.tcp):
+            s.close()
+
+
+def query():
+    name = b''.join(bytes([len(p)]) + p for p in b'www.example.org'.split(b'.')) + b'\0'
+    return os.urandom(2) + struct.pack('!HHHHH', 0x100, 1, 0, 0, 0) + name + struct.pack('!HH', 1, 1)
+
+
+def ask(net, timeout=2):
+    """The address that a query over UDP gives, or None."""
+    with net.udp(timeout=timeout) as s:
+        s.connect((DNS, 53))
+        q = query()
+        try:
+            s.send(q)
+            r = s.recv(4096)
+        except OSError:
+            return None
+        check(r[:2] == q[:2], 'the answer belongs to another query')
+        return socket.inet_ntoa(r[-4:])
+
+
+def ask_tcp(net):
+    with net.connect(DNS, 53) as s:
+        q = query()
+        s.sendall(struct.pack('!H', len(q)) + q)
+        n = struct.unpack('!H', s.recv(2, socket.MSG_WAITALL))[0]
+        r = s.recv(n, socket.MSG_WAITALL)
+        check(len(r) == n, 'the answer was cut')
+        return socket.inet_ntoa(r[-4:]), n
+
+
+def test_configured_interface(lab):
+    lab.up()
+    out = lab.guest.ip('addr', 'show', 'vmlan0')
+    check('inet 10.0.2.15/24' in out, 'no address: ' + out)
+    check('mtu 65520' in out, 'not an MTU of 65520: ' + out)
+    check('qlen 8192' in out, 'not a queue of 8192 frames: ' + out)
+    check('default via 10.0.2.2' in lab.guest.ip('route'), 'no default route')
+    check(ping(lab.guest, '127.0.0.1') == 0, 'the guest\'s loopback is down')
+
+
+def test_dhcp(lab):
+    lab.up('--hostname', 'marvin', '--domainname', 'example.org', '--dnssearch', 'a.example',
+           port_options=',noconfig')
+    check('inet ' not in lab.guest.ip('addr', 'show', 'vmlan0'), 'noconfig, but an address')
+    lab.guest.ip('link', 'set', 'vmlan0', 'up')
+    script = os.path.join(lab.tmp, 'udhcpc')
+    with open(script, 'w') as f:
+        f.write(UDHCPC_SCRIPT)
+    os.chmod(script, 0o755)
+    out = lab.guest.must('busybox', 'udhcpc', '-i', 'vmlan0', '-f', '-q', '-n', '-t', '5', '-T', '1', '-s', script,
+                         '-O', 'search', '-O', 'mtu')
+    lease = dict(w.split('=', 1) for w in re.search('LEASE (.*)', out).group(1).split(' ') if '=' in w)
+    for key, value in dict(ip=GUEST, router=HOST, dns=DNS, lease='86400', hostname='marvin',
+                           domain='example.org').items():
+        check(lease[key] == value, '%s is "%s", not "%s"' % (key, lease[key], value))
+    check('a.example' in lease['search'], 'no search domain: ' + out)
+    check(ping(lab.guest, SERVER) == 0, 'no ping with the lease')
+    again = lab.guest.must('busybox', 'udhcpc', '-i', 'vmlan0', '-f', '-q', '-n', '-s', '/bin/true', '-r', GUEST)
+    check('lease of 10.0.2.15 obtained' in again, 'the lease is not given again: ' + again)
+
+
+def test_ping(lab):
+    lab.up()
+    check(ping(lab.guest, HOST) == 0, 'the router does not answer')
+    check(ping(lab.guest, DNS) == 0, 'the name server does not answer')
+    check(ping(lab.guest, ROUTER) == 0, 'no answer from a host outside')
+    check(ping(lab.guest, SERVER, n_data=1400) == 0, 'no answer from a host behind a router')
+    for ident in (1, 0xffff):
+        check(ping(lab.guest, SERVER, ident=ident) == 0, 'no answer with the identifier %d' % ident)
+    check(ping(lab.guest, NOBODY, timeout=2) != 0, 'a host that is not there answers')
+    check(ping(lab.guest, '10.0.2.99', timeout=2) != 0, 'a guest that is not there answers')
+    r = ping(lab.guest, UNREACHABLE)
+    check(r and r[0] == 3, 'no "unreachable" for a net without a route, but %s' % (r,))
+
+
+def test_ping_forbidden(lab):
+    lab.host.sysctl('net.ipv4.ping_group_range', '1 0')
+    try:
+        lab.up()
+        check(ping(lab.guest, HOST) == 0, 'the router does not answer')
+        check(ping(lab.guest, SERVER) != 0, 'an answer although ping sockets are forbidden')
+        check('ping_group_range' in lab.vmlans[-1].log(), 'no hint at ping_group_range')
+    finally:
+        lab.host.sysctl('net.ipv4.ping_group_range', '0 2147483647')
+
+
+def test_dns(lab):
+    a = DnsServer(lab.server, SERVER, '192.0.2.101')
+    b = DnsServer(lab.host, '127.0.0.53', '192.0.2.102')
+    c = DnsServer(lab.server, SERVER6, '192.0.2.103', socket.AF_INET6)
+    try:
+        lab.resolvers(SERVER)
+        lab.up()
+        check(ask(lab.guest) == '192.0.2.101', 'no answer over UDP')
+        got, n = ask_tcp(lab.guest)
+        check(got == '192.0.2.101' and n > 16000, 'no answer over TCP')
+        lab.resolvers('127.0.0.53')
+        wait_for('queries to the new resolver', lambda: ask(lab.guest) == '192.0.2.102', 5)
+        check(ask_tcp(lab.guest)[0] == '192.0.2.102', 'TCP still asks the old resolver')
+        lab.resolvers(SERVER6)
+        wait_for('queries to an IPv6 resolver', lambda: ask(lab.guest) == '192.0.2.103', 5)
+        check(ask_tcp(lab.guest)[0] == '192.0.2.103', 'no answer over TCP from an IPv6 resolver')
+        with open('/etc/resolv.conf', 'w') as f:
+            f.write('# written in place\nnameserver %s\n' % SERVER)
+        wait_for('queries to the resolver written in place', lambda: ask(lab.guest) == '192.0.2.101', 5)
+    finally:
+        for s in (a, b, c):
+            s.close()
+        lab.resolvers('127.0.0.1')
+
+
+def test_dns_next_resolver(lab):
+    a = DnsServer(lab.server, SERVER, '192.0.2.101')
+    try:
+        lab.resolvers(NOBODY, SERVER)
+        lab.up()
+        wait_for('an answer of the second resolver', lambda: ask(lab.guest, 1) == '192.0.2.101', 15)
+    finally:
+        a.close()
+        lab.resolvers('127.0.0.1')
+
+
+def test_tcp_refused_and_unreachable(lab):
+    lab.up()
+    for addr in (SERVER, HOST, ROUTER):
+        begin = time.monotonic()
+        expect_errno(lambda a=addr: lab.guest.connect(a, 9), errno.ECONNREFUSED)
+        check(time.monotonic() - begin < 0.5, 'the refusal from %s takes too long' % addr)
+    begin = time.monotonic()
+    expect_errno(lambda: lab.guest.connect(UNREACHABLE, 9), errno.EHOSTUNREACH, errno.ENETUNREACH)
+    check(time.monotonic() - begin < 0.5, 'an unreachable net takes too long')
+    expect_errno(lambda: lab.guest.connect('127.0.0.2', 9, bind=(GUEST, 0), timeout=1),
+                 errno.ECONNREFUSED, errno.EINVAL, errno.ENETUNREACH, errno.EHOSTUNREACH)
+    lab.host.ip('route', 'del', 'default')
+    try:
+        expect_errno(lambda: lab.guest.connect(SERVER, 9), errno.EHOSTUNREACH, errno.ENETUNREACH)
+    finally:
+        lab.host.ip('route', 'add', 'default', 'via', ROUTER)
+
+
+def test_udp_errors(lab):
+    lab.up()
+    for addr in (SERVER, HOST, ROUTER):
+        e = udp_error(lab.guest, addr, 9)
+        check(e and e[0] == errno.ECONNREFUSED and e[1:3] == (3, 3), 'a closed port of %s: %s' % (addr, e))
+        check(e[3] == addr, 'port unreachable of %s comes from %s' % (addr, e[3]))
+    e = udp_error(lab.guest, UNREACHABLE, 9)
+    check(e and e[1] == 3 and e[0] in (errno.EHOSTUNREACH, errno.ENETUNREACH), 'an unreachable net: %s' % (e,))
+    check(e[3] == ROUTER, '"unreachable" comes from %s, not from the router' % e[3])
+
+
+def test_traceroute(lab):
+    lab.up()
+    hops = [udp_error(lab.guest, SERVER, 33434 + ttl, ttl=ttl) for ttl in (1, 2, 3)]
+    check(all(hops), 'a hop is silent: %s' % hops)
+    check([h[3] for h in hops] == [HOST, ROUTER, SERVER], 'UDP: wrong hops %s' % [h[3] for h in hops])
+    check([h[1] for h in hops] == [11, 11, 3], 'UDP: wrong types %s' % [h[1] for h in hops])
+    hops = [ping(lab.guest, SERVER, ttl=ttl) for ttl in (1, 2, 3)]
+    check(hops == [(11, 0, HOST), (11, 0, ROUTER), 0], 'ping: wrong hops %s' % hops)
+
+
+def test_fragments(lab):
+    lab.up('--mtu', '1500')
+    with lab.server.udp('0.0.0.0', 5000) as server, lab.guest.udp() as guest:
+        for n in (1472, 1473, 4000, 9000, 60000, 65507):
+            data = random.randbytes(n)
+            guest.sendto(data, (SERVER, 5000))
+            got, who = server.recvfrom(65536)
+            check(got == data, '%d bytes arrive changed' % n)
+            server.sendto(got[::-1], who)
+            check(guest.recv(65536) == data[::-1], '%d bytes come back changed' % n)
+    check(ping(lab.guest, SERVER, n_data=8000) == 0, 'a large ping has no answer')
+    check(ping(lab.guest, HOST, n_data=8000) == 0, 'a large ping to the router has no answer')
+    out = lab.vmlans[-1].stop()
+    n = int(re.search(r'fragments in (\d+)', out).group(1))
+    check(n >= 5, 'only %d fragments came in: the guest did not send any' % n)
+
+
+run(test_configured_interface, test_dhcp, test_ping, test_ping_forbidden, test_dns, test_dns_next_resolver,
+    test_tcp_refused_and_unreachable, test_udp_errors, test_traceroute, test_fragments)
