@@ -599,7 +599,8 @@ static uint64_t longest_ms(const struct dhcp_server *s, uint8_t state)
 	}
 }
 
-static bool adopt_lease(struct dhcp_server *s, uint64_t now_ms, uint32_t addr_be, const struct dhcp_lease *from)
+static bool adopt_lease(struct dhcp_server *s, uint64_t now_ms, uint32_t addr_be,
+		const struct dhcp_lease *from)
 {
 	int i = index_of(s, addr_be);
 	uint64_t longest = longest_ms(s, from->state);

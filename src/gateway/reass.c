@@ -16,7 +16,7 @@
  *
  * The time of a datagram starts with its first fragment and no fragment makes it longer. A port that
  * has all the slots it may loses its own oldest datagram; when all slots are taken, the port that has
- * most of them does. So a guest that floods hurts itself.
+ * most of them does, the newcomer's own before others that have as many. So a guest that floods hurts itself.
  *
  * Tiny fragments need no rule of their own: nothing looks into a datagram before it is whole. */
 #include "reass.h"
@@ -147,7 +147,7 @@ static struct slot *slot_oldest(struct reass *r, uint16_t port_id)
 	return oldest;
 }
 
-/* Slots of each port, dead ones too; ports beyond PORT_MAX share. Returns how many in all. */
+/* Slots of each port, dead ones too. Returns how many in all. */
 static unsigned int count_by_port(const struct reass *r, uint8_t ret[PORT_MAX])
 {
 	unsigned int n = 0;
@@ -156,21 +156,21 @@ static unsigned int count_by_port(const struct reass *r, uint8_t ret[PORT_MAX])
 	for (unsigned int i = 0; i < REASS_MAX; i++) {
 		if (!r->slots[i].used)
 			continue;
-		ret[r->slots[i].port_id % PORT_MAX]++;
+		ret[r->slots[i].port_id]++;
 		n++;
 	}
 	return n;
 }
 
-/* Of the port that has most slots, its oldest. All slots are used. */
-static struct slot *slot_of_greediest(struct reass *r, const uint8_t by_port[PORT_MAX])
+/* The port that has most slots; the newcomer's own, if no other has more. */
+static uint16_t greediest_port(const uint8_t by_port[PORT_MAX], uint16_t own)
 {
-	const struct slot *greediest = &r->slots[0];
+	uint16_t greediest = own;
 
-	for (unsigned int i = 1; i < REASS_MAX; i++)
-		if (by_port[r->slots[i].port_id % PORT_MAX] > by_port[greediest->port_id % PORT_MAX])
-			greediest = &r->slots[i];
-	return slot_oldest(r, greediest->port_id);
+	for (uint16_t i = 0; i < PORT_MAX; i++)
+		if (by_port[i] > by_port[greediest])
+			greediest = i;
+	return greediest;
 }
 
 /* A slot for a new datagram of this port. *ret_evicted: an unfinished one had to go. */
@@ -181,10 +181,10 @@ static struct slot *slot_alloc(struct reass *r, uint16_t port_id, bool *ret_evic
 	struct slot *s = NULL;
 
 	*ret_evicted = false;
-	if (by_port[port_id % PORT_MAX] >= REASS_PORT_MAX)
+	if (by_port[port_id] >= REASS_PORT_MAX)
 		s = slot_oldest(r, port_id);
-	if (!s && n == REASS_MAX)
-		s = slot_of_greediest(r, by_port);
+	else if (n == REASS_MAX)
+		s = slot_oldest(r, greediest_port(by_port, port_id));
 	if (s) {
 		*ret_evicted = !s->dead;
 		return s;
@@ -303,6 +303,8 @@ enum drop_reason reass_input(struct reass *r, uint64_t now_ms, uint16_t port_id,
 	*ret_bytes = 0;
 	if (n_bytes != ip->payload_bytes)
 		return DROP_TRUNCATED;
+	if (port_id >= PORT_MAX)
+		return DROP_FRAGMENT;
 	if (!ip4_is_fragment(ip)) {
 		*ret_payload = payload;
 		*ret_bytes = n_bytes;

@@ -148,6 +148,20 @@ uint64_t loop_now_ms(const struct loop *l)
 	return l->now_ms;
 }
 
+void loop_dispatch(struct loop *l, int source, uint32_t arg, uint32_t events)
+{
+	const struct loop_source *s = &l->sources[source];
+
+	s->fn(s->ctx, arg, events);
+}
+
+uint64_t loop_next_ms(const struct loop *l)
+{
+	if (l->busy)
+		return 0;
+	return l->timers ? l->timers->due_ms : UINT64_MAX;
+}
+
 static void run_timers(struct loop *l)
 {
 	while (l->timers && l->timers->due_ms <= l->now_ms) {

@@ -49,6 +49,12 @@ int loop_hook_add(struct loop *l, bool (*fn)(void *ctx), void *ctx);
 void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t due_ms);
 void loop_timer_clear(struct loop *l, struct loop_timer *t);
 
+/* Calls a source as an event would: for simulated sockets, that no epoll knows. */
+void loop_dispatch(struct loop *l, int source, uint32_t arg, uint32_t events);
+/* When the loop has something to do by itself: 0 at once (a hook said so), else the first timer's time;
+ * UINT64_MAX: never. For whoever drives a simulated clock. */
+uint64_t loop_next_ms(const struct loop *l);
+
 /* The time at which the current batch began. */
 uint64_t loop_now_ms(const struct loop *l);
 
