@@ -16,6 +16,7 @@ static size_t next_part(const char *text, size_t at, char *buf, size_t n_buf)
 {
 	size_t n = 0;
 
+	buf[0] = '\0';
 	for (; text[at]; at++) {
 		if (text[at] == ',' && text[at + 1] != ',')
 			return buf[n] = '\0', at + 1;
