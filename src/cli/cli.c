@@ -102,13 +102,13 @@ void cli_print_error(
 
 void cli_usage_error(const struct cli_verb *v, const char *format, ...)
 {
+	char text[512];
 	va_list ap;
 
-	(void)fprintf(stderr, "vmlan %s: ", v->name);
 	va_start(ap, format);
-	(void)vfprintf(stderr, format, ap);
+	(void)vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	(void)fprintf(stderr, "\nTry 'vmlan %s --help'.\n", v->name);
+	(void)fprintf(stderr, "vmlan %s: %s\nTry 'vmlan %s --help'.\n", v->name, text, v->name);
 }
 
 static const struct cli_option *find_long(const struct cli_verb *v, const char *name, size_t n)
