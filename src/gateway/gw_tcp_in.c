@@ -63,7 +63,8 @@ static enum drop_reason process_ack(struct gateway *g, struct flow *f, const str
 		gw_tcp_send_ack(g, f);
 		return DROP_OUT_OF_WINDOW;
 	}
-	if (tcp_seq_lt(s->snd_una, t->ack)) {
+	bool advanced = tcp_seq_lt(s->snd_una, t->ack);
+	if (advanced) {
 		take_ack(g, f, t->ack);
 		flow_mark(g->flows, f);
 	} else if (t->ack == s->snd_una && n_payload == 0 && !(t->flags & TCP_FIN) && window == s->snd_wnd &&
@@ -73,9 +74,10 @@ static enum drop_reason process_ack(struct gateway *g, struct flow *f, const str
 			flow_mark(g->flows, f);
 		}
 	}
-	/* RFC 9293, 3.10.7.4: the window of the newest segment */
-	if (!tcp_seq_lt(t->ack, s->snd_una) && !tcp_seq_lt(t->seq, s->snd_wl1)) {
-		s->snd_wl1 = t->seq;
+	/* RFC 9293, 3.10.7.4: the window of the newest segment; and always that of a new acknowledgement, which
+	 * a retransmission may carry: with the old window the right edge would be too far. */
+	if (advanced || (t->ack == s->snd_una && !tcp_seq_lt(t->seq, s->snd_wl1))) {
+		s->snd_wl1 = tcp_seq_lt(s->snd_wl1, t->seq) ? t->seq : s->snd_wl1;
 		if (window != s->snd_wnd) {
 			s->snd_wnd = window;
 			flow_mark(g->flows, f);

@@ -11,20 +11,30 @@
 #define LOOK_AGAIN_BYTES  16384 /* from the guest, until the socket's room is looked at anew */
 #define MEM_OVERHEAD      4096  /* of the socket's room, not offered */
 
-/* Ethernet to TCP header of a segment, its checksum left to be completed. opt: MSS and window scale. */
-static void emit_head(struct gateway *g, const struct flow *f, struct wr *w, uint32_t seq, uint8_t flags,
-		size_t n_payload)
+/* The window field. What scaling cannot say is rounded up, and becomes part of what was offered: rounded
+ * down, the right edge would move back by the odd bytes of every segment. */
+static uint16_t announce_window(struct flow_tcp *t, bool syn)
 {
-	const struct flow_tcp *t = &f->tcp;
+	uint32_t window = t->rcv_adv - t->rcv_nxt, unit = syn ? 1 : 1u << t->our_wscale;
+
+	window = MIN((window + unit - 1) / unit, 65535u);
+	if (!syn && tcp_seq_lt(t->rcv_adv, t->rcv_nxt + window * unit))
+		t->rcv_adv = t->rcv_nxt + window * unit;
+	return (uint16_t)window;
+}
+
+/* Ethernet to TCP header of a segment, its checksum left to be completed. */
+static void emit_head(struct gateway *g, struct flow *f, struct wr *w, uint32_t seq, uint8_t flags, size_t n_payload)
+{
+	struct flow_tcp *t = &f->tcp;
 	bool syn = flags & TCP_SYN;
-	uint32_t window = t->rcv_adv - t->rcv_nxt;
 	struct tcp tcp = {
 		.src_port = f->key.remote_port,
 		.dst_port = f->key.guest_port,
 		.seq = seq,
 		.ack = flags & TCP_ACK ? t->rcv_nxt : 0,
 		.flags = flags,
-		.window = (uint16_t)MIN(syn ? window : window >> t->our_wscale, 65535u),
+		.window = announce_window(t, syn),
 		.mss = syn ? (uint16_t)(g->c.mtu - IP4_HEADER_BYTES - TCP_HEADER_BYTES) : 0,
 		.wscale = syn && t->our_wscale ? (int8_t)t->our_wscale : -1,
 	};

@@ -14,10 +14,11 @@ struct reader {
 
 static int fail(struct reader *r, const struct qemu_opt *o, const struct conf_error *e)
 {
-	size_t n_bytes = e->n_bytes ? e->n_bytes : 1;
+	size_t at = MIN(e->at, o->n_bytes), left = o->n_bytes - at;
+	/* An error without a place is about the whole value. */
+	size_t n_bytes = e->at || e->n_bytes ? e->n_bytes : o->n_bytes;
 
-	return qemu_fail(r->error, r->part->at + 1, o->at + e->at, e->at ? n_bytes : MAX(e->n_bytes, o->n_bytes),
-			"%s: %s", o->key, e->text);
+	return qemu_fail(r->error, r->part->at + 1, o->at + at, MIN(n_bytes, left), "%s: %s", o->key, e->text);
 }
 
 static int leave(struct reader *r, const char *why, const char *what)

@@ -213,6 +213,9 @@ static void in_data(struct peer_conn *c, const struct peer_packet *k, uint64_t p
 		c->ack_now = true;
 		return;
 	}
+	size_t right = stream_match(c->c.app.recv_seed, peer_offset(from), k->data + (from - position), to - from);
+	sim_check(c->peer->sim, right == to - from, "received a wrong byte at %llu",
+			(unsigned long long)(peer_offset(from) + right));
 	bool hole = c->n_ranges || from > c->rcv_nxt;
 	keep_range(c, from, to);
 	c->n_unacked += (unsigned int)((c->rcv_nxt - before + c->c.mss - 1) / c->c.mss);
