@@ -385,6 +385,7 @@ int gateway_new(const struct gateway_config *c, struct gateway **ret)
 		struct lan_config lc = {
 			.loop = c->loop,
 			.gateway_mac = c->mac,
+			.gateway_be = {c->host_be, c->dns_be},
 			.isolated = c->isolated,
 			.input = gw_input,
 			.room = gw_room,

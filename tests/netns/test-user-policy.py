@@ -195,11 +195,14 @@ def test_forged_neighbour(lab):
                     raw.send(b'\xff' * 6 + src_mac + b'\x08\x06' + struct.pack('!HHBBH', 1, 0x800, 6, 4, op) +
                              src_mac + socket.inet_aton(src_ip) + b'\xff' * 6 + socket.inet_aton(src_ip))
         time.sleep(0.1)
+        for s in (x, y):
+            s.settimeout(2)
         x.sendall(b'hello')
         check(y.recv(5) == b'hello', 'a connection does not go on')
         y.sendall(b'answer')
         check(x.recv(6) == b'answer', 'answers went astray')
         y.close()
+    check(lab.vmlans[-1].drops().get('forged-source', 0) >= 8, 'not counted: %s' % lab.vmlans[-1].drops())
 
 
 def test_another_network(lab):
