@@ -453,4 +453,5 @@ void gateway_set_resolvers(struct gateway *g, const union sock_addr *servers, un
 	g->n_resolvers = MIN(n, (unsigned int)GATEWAY_DNS_MAX);
 	memcpy(g->resolvers, servers, g->n_resolvers * sizeof(*servers));
 	g->resolver = 0;
+	g->dns_asked_ms = 0;
 }
