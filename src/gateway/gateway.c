@@ -385,6 +385,7 @@ int gateway_new(const struct gateway_config *c, struct gateway **ret)
 		struct lan_config lc = {
 			.loop = c->loop,
 			.gateway_mac = c->mac,
+			.gateway_be = {c->host_be, c->dns_be},
 			.isolated = c->isolated,
 			.input = gw_input,
 			.room = gw_room,
@@ -452,4 +453,5 @@ void gateway_set_resolvers(struct gateway *g, const union sock_addr *servers, un
 	g->n_resolvers = MIN(n, (unsigned int)GATEWAY_DNS_MAX);
 	memcpy(g->resolvers, servers, g->n_resolvers * sizeof(*servers));
 	g->resolver = 0;
+	g->dns_asked_ms = 0;
 }

@@ -75,6 +75,7 @@ struct gateway {
 
 	union sock_addr resolvers[GATEWAY_DNS_MAX];
 	unsigned int n_resolvers, resolver; /* the one in use */
+	uint64_t dns_asked_ms;              /* the first query that it has not answered; 0: none */
 
 	int pool[GW_SOCK_POOL]; /* unconnected IPv4 TCP sockets, options set */
 	unsigned int n_pool;
