@@ -90,7 +90,8 @@ static void print_carets(const char *value, size_t at, size_t n_bytes)
 	(void)fputc('\n', stderr);
 }
 
-void cli_print_error(const struct cli_verb *v, const char *what, const char *value, const struct conf_error *e)
+void cli_print_error(
+	const struct cli_verb *v, const char *what, const char *value, const struct conf_error *e)
 {
 	(void)fprintf(stderr, "vmlan %s: %s%s%s\n", v->name, what ? what : "", what ? ": " : "", e->text);
 	if (!value || !*value)
@@ -142,7 +143,8 @@ static bool unknown_option(const struct cli_verb *v, const char *arg, size_t n_d
 		near = cli_nearest(word, names, n);
 	}
 	if (near)
-		cli_usage_error(v, "there is no option %.*s; did you mean --%s?", (int)(n_dashes + n_name), arg, near);
+		cli_usage_error(v, "there is no option %.*s; did you mean --%s?", (int)(n_dashes + n_name),
+			arg, near);
 	else
 		cli_usage_error(v, "there is no option %.*s", (int)(n_dashes + n_name), arg);
 	return false;
@@ -165,7 +167,8 @@ static bool set_option(const struct cli_verb *v, const struct cli_option *o, con
 }
 
 /* One argument that begins with a dash, and the one after it if the option takes a value. */
-static bool parse_option(const struct cli_verb *v, int argc, char **argv, int *i, void *target, bool *ret_help)
+static bool parse_option(
+	const struct cli_verb *v, int argc, char **argv, int *i, void *target, bool *ret_help)
 {
 	const char *arg = argv[*i], *value = NULL;
 	bool is_long = arg[1] == '-';

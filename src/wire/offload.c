@@ -57,7 +57,7 @@ enum drop_reason offload_parse(struct rd *r, size_t frame_bytes, struct offload 
 		return DROP_TRUNCATED;
 
 	o.csum_needed = flags & VIRTIO_NET_HDR_F_NEEDS_CSUM;
-	o.csum_valid = flags & VIRTIO_NET_HDR_F_DATA_VALID;
+	o.csum_valid = !o.csum_needed && (flags & VIRTIO_NET_HDR_F_DATA_VALID);
 	if (parse_gso(type, &o))
 		return DROP_BAD_OFFLOAD;
 	if (!o.csum_needed)
@@ -67,7 +67,7 @@ enum drop_reason offload_parse(struct rd *r, size_t frame_bytes, struct offload 
 		return DROP_BAD_OFFLOAD;
 	if (o.gso == OFFLOAD_GSO_NONE)
 		o.gso_size = o.header_len = 0;
-	else if (!o.csum_needed || o.gso_size == 0)
+	else if (!o.csum_needed || o.gso_size == 0 || o.header_len > frame_bytes)
 		return DROP_BAD_OFFLOAD;
 	*ret = o;
 	return DROP_NONE;

@@ -373,5 +373,11 @@ class IdleConnections:
             _, self.said = self.client.communicate("quit\n")
 
 
+def vmlan_program():
+    """Set by VMLAN, or where the build leaves it."""
+    places = [os.path.join(TOP, "build", "vmlan"), os.path.join(TOP, "build", "src", "cli", "vmlan")]
+    return os.path.abspath(os.environ.get("VMLAN") or next((p for p in places if os.path.exists(p)), places[0]))
+
+
 def find_program(path):
     return path if os.path.sep in path and os.access(path, os.X_OK) else shutil.which(path)

@@ -130,7 +130,8 @@ def parse_args():
     p.add_argument("--contenders", default=DEFAULT_CONTENDERS, help="vmlan pasta slirp4netns kernel; vmlan may be"
                    " there again with more arguments, as vmlan:--no-peek-off (default %(default)s)")
     p.add_argument("--reference", help="the one that ratios are taken of (default: the first contender)")
-    p.add_argument("--vmlan", default=os.path.join(beds.TOP, "build", "vmlan"), metavar="PATH")
+    p.add_argument("--vmlan", default=beds.vmlan_program(), metavar="PATH", help="default: $VMLAN, or the one of"
+                   " build/")
     p.add_argument("--vmlan-args", default="", help="more arguments of `vmlan user`, for every vmlan")
     p.add_argument("--pasta", metavar="PATH", help="default: the newest package, unpacked under build/bench")
     p.add_argument("--output", metavar="FILE", help="of the JSON (default build/bench/netns-TIME.json)")

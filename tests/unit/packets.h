@@ -12,7 +12,8 @@
 
 /* What is not set is zero. */
 struct packet {
-	bool is6, udp, vlan, hop_by_hop;
+	bool is6, udp, vlan;
+	unsigned int n_extensions; /* IPv6: destination options headers of 8 bytes */
 	struct mac dst, src;
 	size_t n_payload, n_options; /* TCP options: a multiple of 4 */
 	uint8_t flags;
@@ -62,13 +63,13 @@ static inline size_t packet_build(const struct packet *k, uint8_t *ret, struct o
 	uint8_t *ip = w.p;
 	if (k->is6) {
 		wr_u32(&w, 0x60000000);
-		wr_u16(&w, (uint16_t)(l4_bytes + (k->hop_by_hop ? 8 : 0)));
-		wr_u8(&w, k->hop_by_hop ? 0 : proto);
+		wr_u16(&w, (uint16_t)(l4_bytes + k->n_extensions * 8));
+		wr_u8(&w, k->n_extensions ? 60 : proto);
 		wr_u8(&w, 64);
 		for (int i = 0; i < 32; i++)
 			wr_u8(&w, (uint8_t)(i * 9));
-		if (k->hop_by_hop) {
-			wr_u8(&w, proto);
+		for (unsigned int i = 1; i <= k->n_extensions; i++) {
+			wr_u8(&w, i == k->n_extensions ? proto : 60);
 			wr_u8(&w, 0);
 			wr_u8(&w, 1); /* PadN */
 			wr_u8(&w, 4);
@@ -147,10 +148,8 @@ static inline struct verified packet_verify(const uint8_t *frame, size_t n_bytes
 		assert_int_equal((v.ip[4] << 8 | v.ip[5]) + 40, ip_bytes);
 		proto = v.ip[6];
 		v.l4 = v.ip + 40;
-		if (proto == 0) {
+		for (; proto == 60 || proto == 0; v.l4 += 8)
 			proto = v.l4[0];
-			v.l4 += 8;
-		}
 	}
 	size_t l4_bytes = n_bytes - (size_t)(v.l4 - frame);
 

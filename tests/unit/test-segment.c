@@ -134,7 +134,7 @@ static void test_tcp6_with_extension_and_vlan(void **state)
 {
 	struct packet k = {.is6 = true,
 		.vlan = true,
-		.hop_by_hop = true,
+		.n_extensions = 1,
 		.n_payload = 5001,
 		.flags = TCP_ACK | TCP_PSH,
 		.gso_size = 1001};
@@ -167,7 +167,7 @@ static void test_any_shape(void **state)
 			.is6 = random() & 1,
 			.udp = random() & 1,
 			.vlan = random() & 1,
-			.hop_by_hop = random() & 1,
+			.n_extensions = (unsigned int)random() % 5,
 			.n_payload = 1 + (size_t)random() % 4000,
 			.n_options = (size_t)random() % 11 * 4,
 			.flags = (uint8_t)(random() & (0xff & ~(TCP_SYN | TCP_RST))),
@@ -338,10 +338,13 @@ static void test_lies(void **state)
 		lie_begin(&k), lie_n = n, lie_refused();
 
 	k = (struct packet){
-		.is6 = true, .hop_by_hop = true, .n_payload = 4000, .flags = TCP_ACK, .gso_size = 1000};
+		.is6 = true, .n_extensions = 1, .n_payload = 4000, .flags = TCP_ACK, .gso_size = 1000};
 	lie_begin(&k), super[14 + 40 + 1] = 200, lie_refused(); /* an extension header longer than the head */
 	lie_begin(&k), super[14 + 40] = 44, lie_refused();      /* a fragment header */
 	lie_begin(&k), super[14] = 0x40, lie_refused();
+	k.n_extensions = 5;
+	lie_begin(&k), lie_refused();
+	k.n_extensions = 1;
 	for (size_t n = 0; n < 82; n++)
 		lie_begin(&k), lie_n = n, lie_refused();
 

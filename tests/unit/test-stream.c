@@ -354,6 +354,13 @@ static void test_peer_that_never_reads(void **state)
 	port_free(p);
 }
 
+/* Small frames that are still gathered go out with the large one behind them, however little of it the
+ * socket takes. Every third frame is a super-frame. */
+static size_t payload_of(uint32_t number)
+{
+	return number % 3 ? 100 + number : 50000;
+}
+
 static void test_slow_reader(void **state)
 {
 	_cleanup_close_ int peer = -1;
@@ -362,23 +369,30 @@ static void test_slow_reader(void **state)
 	size_t expect_bytes = 0;
 
 	srandom(3);
-	while (read < 60) {
-		if (sent < 60 && send_numbered(p, sent * 100000, 50000, (uint16_t)(500 + sent * 7)) == 0)
+	while (read < 300) {
+		for (long n = random() % 6; n && sent < 300; n--) {
+			uint16_t gso_size = sent % 3 ? 0 : (uint16_t)(500 + sent * 7);
+
+			if (send_numbered(p, sent * 100000, payload_of(sent), gso_size) < 0)
+				break;
 			sent++;
-		run(1);
+		}
+		run(random() & 1);
 		(void)peer_read(peer, (size_t)random() % 60000);
 		for (size_t n; (n = peer_frame(bytes));) {
 			struct verified v = packet_verify(bytes, n);
 
 			assert_int_equal(packet_be32(v.l4 + 4), read * 100000 + expect_bytes);
+			for (size_t b = 0; b < v.n_payload; b++)
+				assert_int_equal(v.payload[b], packet_payload(expect_bytes + b));
 			expect_bytes += v.n_payload;
-			if (expect_bytes == 50000) {
+			if (expect_bytes == payload_of(read)) {
 				expect_bytes = 0;
 				read++;
 			}
 		}
 	}
-	assert_int_equal(sent, 60);
+	assert_int_equal(sent, 300);
 	assert_true(p->n.tx_no_room > 0); /* it was slow indeed */
 	assert_true(owner.n_room > 0);
 	port_free(p);
@@ -403,14 +417,15 @@ static void test_reserved_room_is_there(void **state)
 		assert_int_equal(room.n_iov, 1);
 		memcpy(room.head, super, 54);
 		memcpy(room.iov[0].iov_base, super + 54, n - 54);
-		between += send_plain(p, 1000, 7) == 0;
+		while (send_plain(p, 4000, 7) == 0)
+			between++;
 		assert_int_equal(port_commit(p, &room, n - 54, &o), 0);
 		taken++;
 		assert_true(taken < 10);
 		run(1);
 	}
 	assert_int_equal(r, -ENOBUFS);
-	assert_true(taken >= 2);
+	assert_true(taken >= 1);
 	do {
 		run(1);
 		for (size_t f; (f = peer_frame(bytes)); frames++)
@@ -654,14 +669,20 @@ static void test_attach(void **state)
 		peer_write(fds[1], out, put_frame(out, 60, 1));
 		run(2);
 		assert_int_equal(owner.n_frames, 2 * i + 1);
-		peer_write(fds[1], out, 9); /* half a frame, which the next connection must not see */
+		/* Half a frame, and one not yet written: the next connection must see neither. */
+		peer_write(fds[1], out, 9);
 		run(1);
+		assert_int_equal(send_plain(p, 60, 1), 0);
 
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, next), 0);
 		assert_int_equal(stream_port_attach(p, next[0]), 0); /* over a live one */
 		assert_int_equal(recv(fds[1], out, 1, MSG_DONTWAIT), 0);
 		peer_write(next[1], out, put_frame(out, 60, 1));
 		run(2);
+		n_got = 0;
+		assert_int_equal(send_plain(p, 61, 2), 0);
+		run(2);
+		assert_int_equal(peer_read(next[1], SIZE_MAX), 65);
 		assert_int_equal(owner.n_frames, 2 * i + 2);
 		util_close(&fds[1]);
 		util_close(&next[1]);
