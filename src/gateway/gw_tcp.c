@@ -454,6 +454,9 @@ static void reopen_window(struct gateway *g, struct flow *f)
 	uint32_t before = s->rcv_adv;
 
 	s->flags &= ~(uint32_t)GW_TCP_OUT_READY;
+	/* A socket shut for writing is always writable: asking again would answer at once, again and again. */
+	if (s->flags & GW_TCP_GUEST_FIN)
+		return;
 	gw_tcp_update_window(g, f);
 	if (s->flags & GW_TCP_SOCKET_FULL) {
 		if (s->flags & GW_TCP_OUT_ARMED)
