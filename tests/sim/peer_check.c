@@ -186,6 +186,8 @@ void peer_inspect(struct peer *p, const struct mem_frame *f)
 		return;
 	sim_check(p->sim, !eth_parse(&r, &eth), "a frame of %zu bytes", f->n_bytes);
 	sim_check(p->sim, mac_eq(&eth.dst, &p->c.mac) || mac_is_group(&eth.dst), "a frame for another station");
+	if (mac_is_group(&eth.dst) && !mac_eq(&eth.src, &p->gateway_mac))
+		return; /* another guest's broadcast */
 	sim_check(p->sim, !p->have_gateway || mac_eq(&eth.src, &p->gateway_mac), "a frame from another station");
 	if (eth.type != ETH_TYPE_IP4)
 		return;

@@ -245,7 +245,10 @@ static void settle(struct world *w)
 		if (next_ms(w) > w->sim.now_ms)
 			return;
 		w->n_spin = MAX(w->n_spin, (uint64_t)n);
-		sim_check(&w->sim, n < SPIN_MAX, "time stands still");
+		sim_check(&w->sim, n < SPIN_MAX, "time stands still: loop %lld, host %lld, guest %lld ms",
+				(long long)(loop_next_ms(w->loop) - w->sim.now_ms),
+				(long long)(sock_fake_next_ms(w->host) - w->sim.now_ms),
+				(long long)(peer_next_ms(&w->guests[0].peer) - w->sim.now_ms));
 	}
 }
 
@@ -338,7 +341,8 @@ void world_dial(struct world *w, unsigned int guest, struct peer_tcp_config conf
 
 	sim_check(&w->sim, r == 0, "gateway_add_forward: %d", r);
 	pair_up(w, &config, &plan, n_up, n_down);
-	peer_listen(&w->guests[guest].peer, port, &config);
+	if (guest < w->n_guests) /* else nobody has that address */
+		peer_listen(&w->guests[guest].peer, port, &config);
 	*ret = (struct world_conn){.w = w, .port = port, .n_up = n_up, .n_down = n_down};
 	ret->host = sock_fake_dial(w->host, f.fd, htonl(WORLD_SERVER), (uint16_t)(50000 + port), &plan);
 	sim_check(&w->sim, ret->host, "the backlog is full");
