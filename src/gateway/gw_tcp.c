@@ -435,6 +435,9 @@ void gw_tcp_event(void *ctx, uint32_t number, uint32_t events)
 	}
 	if (events & EPOLLIN)
 		f->tcp.flags |= GW_TCP_READABLE;
+	/* Before the end of file the error comes by reading; behind it nobody reads. */
+	if ((events & EPOLLERR) && (f->tcp.flags & GW_TCP_HOST_EOF))
+		f->tcp.flags |= GW_TCP_HOST_ERROR;
 	if ((events & EPOLLOUT) && (f->tcp.flags & GW_TCP_OUT_ARMED)) {
 		f->tcp.flags &= ~(uint32_t)GW_TCP_OUT_ARMED;
 		f->tcp.flags |= GW_TCP_OUT_READY;
@@ -451,6 +454,9 @@ static void reopen_window(struct gateway *g, struct flow *f)
 	uint32_t before = s->rcv_adv;
 
 	s->flags &= ~(uint32_t)GW_TCP_OUT_READY;
+	/* A socket shut for writing is always writable: asking again would answer at once, again and again. */
+	if (s->flags & GW_TCP_GUEST_FIN)
+		return;
 	gw_tcp_update_window(g, f);
 	if (s->flags & GW_TCP_SOCKET_FULL) {
 		if (s->flags & GW_TCP_OUT_ARMED)
