@@ -7,8 +7,8 @@ import re
 import subprocess
 import sys
 
-# 110 columns are the aim; over 120 there is always a better place to break a line.
-COLUMNS, FILE_LINES, FUNCTION_LINES = 120, 1000, 100
+# 110 columns are the aim; over 130 there is always a better place to break a line.
+COLUMNS, FILE_LINES, FUNCTION_LINES = 130, 1000, 100
 TIDY_BUILD = "build-clang"
 
 
@@ -51,7 +51,7 @@ C_FILES = ("src/**/*.[ch]", "tests/**/*.[ch]")
 
 
 def long_lines():
-    return each_line(C_FILES, lambda line: f"over {COLUMNS} columns" if len(line.expandtabs(8)) > COLUMNS else "")
+    return each_line(("src/**/*.[ch]",), lambda line: f"over {COLUMNS} columns" if len(line.expandtabs(8)) > COLUMNS else "")
 
 
 def trailing_space():
@@ -63,7 +63,7 @@ def typedefs():
 
 
 def long_files():
-    return "\n".join(f"{name}: over {FILE_LINES} lines" for name in sources(*C_FILES)
+    return "\n".join(f"{name}: over {FILE_LINES} lines" for name in sources("src/**/*.[ch]")
                      if len(lines_of(name)) > FILE_LINES + 1)
 
 
@@ -96,9 +96,9 @@ def python_compiles(name):
 
 
 def checks():
-    found = [(f"lines of at most {COLUMNS} columns", long_lines), ("no white space at line ends", trailing_space),
-             ("no typedef but of functions", typedefs), ("files under 1,000 lines", long_files),
-             ("functions under 100 lines", long_functions), ("licence lines", licences)]
+    found = [(f"lines of src under {COLUMNS} columns", long_lines), ("no white space at line ends", trailing_space),
+             ("no typedef but of functions", typedefs), ("files of src under 1,000 lines", long_files),
+             ("functions of src under 100 lines", long_functions), ("licence lines", licences)]
     found += [(f"bash -n {name}", lambda n=name: command("bash", "-n", n)) for name in scripts(b"bash")]
     found += [(f"sh -n {name}", lambda n=name: command("sh", "-n", n)) for name in scripts(b"sh")]
     found += [(f"python {name}", lambda n=name: python_compiles(n))

@@ -71,7 +71,7 @@ static bool parse_fd(const char *what, size_t at, struct user_port *p, struct co
 
 static bool parse_netns(const char *what, size_t at, struct user_port *p, struct conf_error *e)
 {
-	uint64_t pid;
+	uint64_t pid = 0;
 
 	p->kind = USER_PORT_NETNS;
 	if (*what == '\0')

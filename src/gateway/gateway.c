@@ -160,6 +160,7 @@ static enum drop_reason input_fragment(struct gateway *g, struct gw_pkt *k)
 	k->ip.payload_bytes = (uint16_t)n;
 	reason = input_l4(g, k);
 	gw_udp_flush(g); /* the buffer is used again */
+	k->frame = NULL;
 	return reason;
 }
 

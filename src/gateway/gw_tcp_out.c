@@ -2,6 +2,7 @@
 /* TCP towards the guest: segments, acknowledgements, windows, retransmission. See gw_tcp.h. */
 #include "gw_tcp.h"
 
+#include <assert.h>
 #include <linux/sock_diag.h>
 
 #include "csum.h"
@@ -224,6 +225,7 @@ static uint32_t sendable(const struct gateway *g, const struct flow *f)
 
 		room = over < GW_TCP_PEEK_OVER ? MIN(room, GW_TCP_PEEK_OVER - over) : 0;
 	}
+	assert(t->mss);
 	if (room < t->mss)
 		return in_flight ? 0 : room; /* sender's silly window (RFC 9293, 3.8.6.2.1) */
 	room = MIN(room, PAYLOAD_MAX);

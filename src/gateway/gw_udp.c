@@ -283,7 +283,11 @@ static ssize_t send_joined(struct gateway *g, struct flow *f, struct iovec *iov,
 		m.msg_namelen = sock_addr_set(&sa, &f->host, f->host_port);
 		m.msg_name = &sa;
 		if (f->udp.local_be) {
-			*c = (struct cmsghdr){.cmsg_level = IPPROTO_IP, .cmsg_type = IP_PKTINFO, .cmsg_len = CMSG_LEN(sizeof(info))};
+			*c = (struct cmsghdr){
+				.cmsg_level = IPPROTO_IP,
+				.cmsg_type = IP_PKTINFO,
+				.cmsg_len = CMSG_LEN(sizeof(info)),
+			};
 			memcpy(CMSG_DATA(c), &info, sizeof(info));
 			n_control += CMSG_SPACE(sizeof(info));
 		}

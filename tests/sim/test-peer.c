@@ -94,7 +94,7 @@ static void pair_run(struct pair *x, uint64_t limit_ms)
 	for (unsigned int n_spin = 0; x->sim.now_ms < end_ms; n_spin++) {
 		peer_run(&x->a);
 		peer_run(&x->b);
-		if (deliver(&x->ab, &x->b) | deliver(&x->ba, &x->a))
+		if ((int)deliver(&x->ab, &x->b) | (int)deliver(&x->ba, &x->a)) /* both, always */
 			continue;
 		uint64_t t[] = {peer_next_ms(&x->a), peer_next_ms(&x->b), line_next_ms(&x->ab), line_next_ms(&x->ba)};
 		uint64_t next_ms = UINT64_MAX;
