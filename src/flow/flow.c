@@ -291,6 +291,21 @@ void flow_touch(struct flow_table *t, struct flow *f, uint64_t now_ms)
 	age_add(t, f);
 }
 
+void flow_retire(struct flow_table *t, struct flow *f)
+{
+	struct age_list *a = age_of(t, &f->key);
+	uint32_t i = flow_number(t, f);
+
+	age_del(t, f);
+	f->age_prev = FLOW_NONE;
+	f->age_next = a->oldest;
+	if (a->oldest)
+		entries(t)[a->oldest].age_prev = i;
+	else
+		a->newest = i;
+	a->oldest = i;
+}
+
 struct flow *flow_oldest(struct flow_table *t, uint16_t port_id, enum flow_kind kind)
 {
 	uint32_t i = t->age[port_id][kind].oldest;

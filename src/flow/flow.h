@@ -113,6 +113,8 @@ void flow_reap(struct flow_table *t);
 
 /* Most recently used of its port and kind from now on. */
 void flow_touch(struct flow_table *t, struct flow *f, uint64_t now_ms);
+/* Counts as the one longest idle from now on, until it is touched: it is the first to go. */
+void flow_retire(struct flow_table *t, struct flow *f);
 struct flow *flow_oldest(struct flow_table *t, uint16_t port_id, enum flow_kind kind);
 uint32_t flow_count(const struct flow_table *t, uint16_t port_id, enum flow_kind kind);
 

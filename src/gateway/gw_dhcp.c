@@ -63,18 +63,13 @@ static bool in_net(const struct dhcp_server *s, uint32_t addr_be)
 	return (addr_be & s->mask_be) == s->net_be;
 }
 
-static bool may_give_out(const struct dhcp_server *s, uint32_t addr_be)
-{
-	return in_net(s, addr_be) && addr_be != s->net_be && addr_be != (s->net_be | ~s->mask_be) &&
-			addr_be != s->host_be && addr_be != s->dns_be;
-}
-
-/* The entry of an address, or NO_ENTRY if it is not ours to give. */
+/* The entry of an address, or NO_ENTRY if it is not ours to give. That the pool lies within the net, and
+ * ends before its broadcast address, is seen to by init_addresses(). */
 static int index_of(const struct dhcp_server *s, uint32_t addr_be)
 {
 	uint32_t i = ntohl(addr_be) - ntohl(s->table.dhcp_start_be);
 
-	if (i >= s->table.n_leases || !may_give_out(s, addr_be))
+	if (i >= s->table.n_leases || addr_be == s->host_be || addr_be == s->dns_be)
 		return NO_ENTRY;
 	return (int)i;
 }

@@ -107,7 +107,7 @@ void gw_tcp_finish(struct gateway *g, struct flow *f)
 		return;
 	}
 	f->tcp.state = GW_TCP_LINGER;
-	f->tcp.rcv_adv = f->tcp.rcv_nxt;
+	flow_retire(g->flows, f);
 	gw_timer_arm(g, f, gw_now(g) + 2 * GW_TCP_MSL_MS);
 }
 
@@ -443,8 +443,8 @@ void gw_tcp_event(void *ctx, uint32_t number, uint32_t events)
 		flow_mark(g->flows, f);
 }
 
-/* Room in the socket again: says so, and if data was dropped meanwhile, says it four times, which makes
- * the guest send it again at once (RFC 5681, 3.2). */
+/* Room in the socket, perhaps again: says so, and if data was dropped for want of it, says it four times,
+ * which makes the guest send it again at once (RFC 5681, 3.2). */
 static void reopen_window(struct gateway *g, struct flow *f)
 {
 	struct flow_tcp *s = &f->tcp;
@@ -452,12 +452,15 @@ static void reopen_window(struct gateway *g, struct flow *f)
 
 	s->flags &= ~(uint32_t)GW_TCP_OUT_READY;
 	gw_tcp_update_window(g, f);
-	if (s->rcv_adv == before && !(s->flags & GW_TCP_SOCKET_FULL))
-		return;
-	if (s->flags & GW_TCP_SOCKET_FULL)
+	if (s->flags & GW_TCP_SOCKET_FULL) {
+		if (s->flags & GW_TCP_OUT_ARMED)
+			return; /* not yet: EPOLLOUT comes first */
+		s->flags &= ~(uint32_t)GW_TCP_SOCKET_FULL;
 		for (int i = 0; i < 3; i++)
 			gw_tcp_send_ack(g, f);
-	s->flags &= ~(uint32_t)GW_TCP_SOCKET_FULL;
+	} else if (s->rcv_adv == before) {
+		return;
+	}
 	s->flags |= GW_TCP_ACK_DUE;
 }
 

@@ -34,7 +34,7 @@
 #include "gw.h"
 #include "tcp.h"
 
-#define GW_TCP_MSL_MS      1000   /* on a link without routers */
+#define GW_TCP_MSL_MS      5000   /* on a link without routers */
 #define GW_TCP_RTO_MIN_MS  250
 #define GW_TCP_RTO_INIT_MS 1000   /* RFC 6298, 2.1 */
 #define GW_TCP_RTO_MAX_MS  60000

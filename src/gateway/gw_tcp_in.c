@@ -63,7 +63,8 @@ static enum drop_reason process_ack(struct gateway *g, struct flow *f, const str
 		gw_tcp_send_ack(g, f);
 		return DROP_OUT_OF_WINDOW;
 	}
-	if (tcp_seq_lt(s->snd_una, t->ack)) {
+	bool newer = tcp_seq_lt(s->snd_una, t->ack);
+	if (newer) {
 		take_ack(g, f, t->ack);
 		flow_mark(g->flows, f);
 	} else if (t->ack == s->snd_una && n_payload == 0 && !(t->flags & TCP_FIN) && window == s->snd_wnd &&
@@ -73,8 +74,10 @@ static enum drop_reason process_ack(struct gateway *g, struct flow *f, const str
 			flow_mark(g->flows, f);
 		}
 	}
-	/* RFC 9293, 3.10.7.4: the window of the newest segment */
-	if (!tcp_seq_lt(t->ack, s->snd_una) && !tcp_seq_lt(t->seq, s->snd_wl1)) {
+	/* RFC 9293, 3.10.7.4: the window of the newest segment. One that acknowledges more is newer, though
+	 * what a guest sends again has lower numbers than its last: left out, its window would be counted
+	 * from the new snd_una, beyond what the guest has room for. */
+	if (newer || (t->ack == s->snd_una && !tcp_seq_lt(t->seq, s->snd_wl1))) {
 		s->snd_wl1 = t->seq;
 		if (window != s->snd_wnd) {
 			s->snd_wnd = window;
@@ -115,7 +118,8 @@ static enum drop_reason take_text(struct gateway *g, struct flow *f, const struc
 	if (taken == (ssize_t)n)
 		return DROP_NONE;
 	g->n.tcp_partial++;
-	s->flags |= GW_TCP_SOCKET_FULL;
+	/* The kernel knows that we wait (SOCK_NOSPACE) and will say EPOLLOUT. */
+	s->flags |= GW_TCP_SOCKET_FULL | GW_TCP_OUT_ARMED;
 	return DROP_SOCKET_FULL;
 }
 

@@ -16,7 +16,8 @@
  *
  * The time of a datagram starts with its first fragment and no fragment makes it longer. A port that
  * has all the slots it may loses its own oldest datagram; when all slots are taken, the port that has
- * most of them does, the newcomer's own before others that have as many. So a guest that floods hurts itself.
+ * most of them does, the newcomer's own before others that have as many. So a guest that floods hurts
+ * itself.
  *
  * Tiny fragments need no rule of their own: nothing looks into a datagram before it is whole. */
 #include "reass.h"

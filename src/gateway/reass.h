@@ -19,7 +19,8 @@ struct reass;
 int reass_new(struct reass **ret);
 struct reass *reass_free(struct reass *r);
 
-/* port_id is below PORT_MAX. payload: the n_bytes that this fragment carries, all of them; read once, into a private copy.
+/* payload: the n_bytes that this fragment carries, all of them; read once, into a private copy. port_id
+ * is below PORT_MAX.
  *
  * DROP_NONE with *ret_payload set: the datagram is complete. It stays valid until the next call of any
  * function here but reass_count(). With NULL: kept, or a harmless duplicate; more is to come.

@@ -132,7 +132,7 @@ enum drop_reason dhcp4_parse(struct rd *r, struct dhcp4 *ret)
 
 	struct rd vendor = *r;
 	(void)rd_bytes(r, r->left);
-	if (vendor.left < DHCP4_COOKIE_BYTES || rd_u32(&vendor) != COOKIE)
+	if (rd_u32(&vendor) != COOKIE) /* or too short for one */
 		return DROP_NONE;
 	ret->has_cookie = true;
 	return parse_all_options(vendor, sname, file, ret);

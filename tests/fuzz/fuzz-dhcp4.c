@@ -28,8 +28,9 @@ static bool messages_equal(const struct dhcp4 *a, const struct dhcp4 *b)
 			memcmp(a->file, b->file, sizeof(a->file)) != 0)
 		return false;
 	for (unsigned int i = 0; i < a->n_options; i++)
-		if (a->options[i].code != b->options[i].code || a->options[i].n_bytes != b->options[i].n_bytes ||
-				memcmp(a->options[i].data, b->options[i].data, a->options[i].n_bytes) != 0)
+		if (a->options[i].code != b->options[i].code ||
+			a->options[i].n_bytes != b->options[i].n_bytes ||
+			memcmp(a->options[i].data, b->options[i].data, a->options[i].n_bytes) != 0)
 			return false;
 	return true;
 }
@@ -57,7 +58,7 @@ static bool in_pool(uint32_t addr_be)
 	uint32_t i = ntohl(addr_be) - ntohl(config.dhcp_start_be);
 
 	return i < config.n_leases && addr_be != config.host_be && addr_be != config.dns_be &&
-			(addr_be & config.mask_be) == config.net_be && (addr_be | config.mask_be) != UINT32_MAX;
+	       (addr_be & config.mask_be) == config.net_be && (addr_be | config.mask_be) != UINT32_MAX;
 }
 
 /* Of every answer: it can be read, is not too long, and gives nothing away that is not to be given. */
@@ -97,7 +98,8 @@ static void check_table(void)
 static void hear(uint16_t port_id, const struct mac *frame_src, const uint8_t *msg, size_t n_bytes)
 {
 	check_parser(msg, n_bytes);
-	enum drop_reason reason = dhcp_server_handle(&server, now_ms, frame_src, port_id, msg, n_bytes, &reply);
+	enum drop_reason reason =
+		dhcp_server_handle(&server, now_ms, frame_src, port_id, msg, n_bytes, &reply);
 	must(reason < DROP_REASON_MAX);
 	must(reason == DROP_NONE || reply.n_bytes == 0);
 	if (reply.n_bytes)

@@ -101,15 +101,16 @@ struct sink {
 	size_t n_whole;
 };
 
-static int sink_emit(void *ctx, const struct ip4 *ip, const struct iovec *iov, unsigned int n_iov, size_t n_bytes)
+static int sink_emit(
+	void *ctx, const struct ip4 *ip, const struct iovec *iov, unsigned int n_iov, size_t n_bytes)
 {
 	struct sink *s = ctx;
 
 	must(n_iov <= 1 && (n_iov == 0 || iov->iov_len == n_bytes) && ip->payload_bytes == n_bytes);
 	must(IP4_HEADER_BYTES + n_bytes <= s->mtu || n_bytes == 0);
 	s->n++;
-	enum drop_reason reason = reass_input(table, now_ms, s->port_id, ip, n_iov ? iov->iov_base : pattern[0],
-			n_bytes, &s->whole, &s->n_whole);
+	enum drop_reason reason = reass_input(table, now_ms, s->port_id, ip,
+		n_iov ? iov->iov_base : pattern[0], n_bytes, &s->whole, &s->n_whole);
 	must(reason == DROP_NONE || reason == DROP_FRAGMENT_CAP);
 	return 0;
 }

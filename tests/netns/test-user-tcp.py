@@ -267,7 +267,7 @@ def test_reused_ports(lab):
     lab.guest.sysctl('net.ipv4.tcp_tw_reuse', 1)
     with lab.server.listen() as listener:
         for first in ('guest', 'server') * 10:
-            c = lab.guest.socket()
+            c = lab.guest.sock()
             c.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if first == 'guest':
                 c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, SO_LINGER_0)

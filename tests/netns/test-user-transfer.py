@@ -87,8 +87,11 @@ def test_tcp_guest_congestion_controls(lab):
         names = f.read().split()
     lab.up(*OPTIONS, '--mtu', '1500')
     for name in names:
-        lab.guest.sysctl('net.ipv4.tcp_congestion_control', name)
-        guest, server = connected(lab)
+        with lab.server.listen() as listener:
+            guest = lab.guest.sock()
+            guest.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
+            guest.connect((SERVER, port_of(listener)))
+            server = listener.accept()[0]
         begin = time.monotonic()
         with guest, server:
             transfer(guest, server, N_BYTES // 8)
@@ -137,7 +140,10 @@ def datagrams(lab, sender, receiver, to, n, size):
         sender.sendto(body, to)
         if i % 32 == 31 or i == n - 1:
             for j in range(i - i % 32, i + 1):
-                got = receiver.recv(65536)
+                try:
+                    got = receiver.recv(65536)
+                except socket.timeout:
+                    raise Failure('datagram %d of %d (%d bytes) did not arrive' % (j, n, size))
                 number = struct.unpack('!I', got[:4])[0]
                 check(number == j, 'datagram %d arrives in the place of %d' % (number, j))
                 check(got[4:] == block[j % 60000:j % 60000 + size - 4], 'datagram %d was changed' % j)

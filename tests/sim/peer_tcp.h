@@ -89,7 +89,7 @@ struct peer_conn {
 	uint64_t cwnd, ssthresh, recover;
 	unsigned int n_dup;
 	bool recovering;
-	uint32_t rto_ms, srtt_ms, rttvar_ms;
+	uint32_t rto_ms, base_rto_ms, srtt_ms, rttvar_ms;
 	uint64_t rtt_at, rtt_start_ms;
 	uint32_t n_retries, n_probes;
 

@@ -157,7 +157,8 @@ static void test_padding_and_end(void **state)
 	struct dhcp4 m;
 
 	/* What follows END is nothing, even if it is garbage. */
-	assert_int_equal(parse_options("\0\0\x35\x01\x01\0\x0c\x02hi\xff\x35\x01\x03\x0c", 15, &m), DROP_NONE);
+	assert_int_equal(
+		parse_options("\0\0\x35\x01\x01\0\x0c\x02hi\xff\x35\x01\x03\x0c", 15, &m), DROP_NONE);
 	assert_int_equal(m.n_options, 2);
 	assert_int_equal(dhcp4_type(&m), DHCP4_DISCOVER);
 	assert_int_equal(parse_options("\0\0\0\0\0", 5, &m), DROP_NONE);
@@ -255,7 +256,8 @@ static void test_find(void **state)
 	struct dhcp4 m;
 	uint32_t addr_be = 5;
 
-	assert_int_equal(parse_options("\x32\x04\x0a\x00\x02\x0f\x32\x04\x0a\x00\x02\x10\xff", 13, &m), DROP_NONE);
+	assert_int_equal(
+		parse_options("\x32\x04\x0a\x00\x02\x0f\x32\x04\x0a\x00\x02\x10\xff", 13, &m), DROP_NONE);
 	assert_true(dhcp4_find_addr(&m, DHCP4_OPT_REQUESTED, &addr_be));
 	assert_int_equal(addr_be, inet_addr("10.0.2.15"));
 	assert_false(dhcp4_find_addr(&m, DHCP4_OPT_SERVER_ID, &addr_be));

@@ -75,8 +75,11 @@ static void begin(struct bench *b, unsigned int n, uint8_t type)
 {
 	b->type = type;
 	b->frame_src = mac_of(n);
-	b->m = (struct dhcp4){
-		.op = DHCP4_OP_REQUEST, .has_cookie = true, .xid = 0xabcd0000 + n, .chaddr = mac_of(n), .secs = 3};
+	b->m = (struct dhcp4){.op = DHCP4_OP_REQUEST,
+		.has_cookie = true,
+		.xid = 0xabcd0000 + n,
+		.chaddr = mac_of(n),
+		.secs = 3};
 	if (type)
 		b->m.options[b->m.n_options++] = (struct dhcp4_option){DHCP4_OPT_TYPE, 1, &b->type};
 }
@@ -342,14 +345,16 @@ static void test_answers_fit_the_client(void **state)
 	struct bench *b = *state;
 	struct dhcp_config c = usual_config();
 	char name[DHCP_NAME_BYTES];
+	size_t longest = 0;
 
 	memset(name, 'h', sizeof(name) - 1);
 	name[sizeof(name) - 1] = 0;
 	for (int i = 0; i < 8; i++)
 		(void)snprintf(search[i], sizeof(search[i]), "%050d.example.org", i);
 	c.hostname = c.domainname = c.bootfile = c.tftp_server_name = name;
+	/* What all of it takes lies between the largest two of the sizes. */
 	c.search = search;
-	c.n_search = 7;
+	c.n_search = 2;
 	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		const uint8_t size[] = {(uint8_t)(cases[i].size >> 8), (uint8_t)cases[i].size};
 
@@ -360,12 +365,14 @@ static void test_answers_fit_the_client(void **state)
 			add(b, DHCP4_OPT_MAX_SIZE, size, 2);
 		assert_answer(b, 0, DHCP4_OFFER);
 		assert_in_range(b->reply.n_bytes, DHCP4_MIN_BYTES, cases[i].allowed);
+		longest = MAX(longest, b->reply.n_bytes);
 		/* What a guest cannot do without is always in. */
 		assert_option_addr(b, DHCP4_OPT_MASK, "255.255.255.0");
 		assert_option_addr(b, DHCP4_OPT_ROUTER, "10.0.2.2");
 		assert_option_addr(b, DHCP4_OPT_DNS, "10.0.2.3");
 		assert_non_null(dhcp4_find(&b->answer, DHCP4_OPT_LEASE_TIME));
 	}
+	assert_true(longest > 1372);
 	/* The longest identifier does not push them out either. */
 	begin(b, 1, DHCP4_DISCOVER);
 	add(b, DHCP4_OPT_CLIENT_ID, name, 255);
@@ -515,6 +522,18 @@ static void test_moving_frees_the_old_address(void **state)
 	assert_int_equal(discover(b, 1, 0), addr("10.0.2.20"));
 }
 
+static void test_moving_at_the_cap_of_a_port(void **state)
+{
+	struct bench *b = *state;
+	struct dhcp_config c = usual_config();
+
+	c.n_port_leases = 1;
+	use_config(b, &c);
+	assert_int_equal(lease(b, 1, 0), addr("10.0.2.15"));
+	assert_int_equal(request(b, 1, 0, addr("10.0.2.20")), DHCP4_ACK);
+	assert_int_equal(request(b, 2, 0, addr("10.0.2.15")), DHCP4_NAK);
+}
+
 static void test_another_server_was_selected(void **state)
 {
 	struct bench *b = *state;
@@ -540,7 +559,8 @@ static void test_wanted_address(void **state)
 	assert_answer(b, 0, DHCP4_OFFER);
 	assert_int_equal(b->answer.yiaddr_be, addr("10.0.2.18"));
 	/* Taken, or not of the pool: another one, without fuss. */
-	static const char *const wrong[] = {"10.0.2.18", "10.0.2.2", "0.0.0.0", "172.16.0.1", "255.255.255.255"};
+	static const char *const wrong[] = {
+		"10.0.2.18", "10.0.2.2", "0.0.0.0", "172.16.0.1", "255.255.255.255"};
 	for (unsigned int i = 0; i < ARRAY_SIZE(wrong); i++) {
 		begin(b, 2, DHCP4_DISCOVER);
 		add_addr(b, DHCP4_OPT_REQUESTED, addr(wrong[i]));
@@ -577,7 +597,10 @@ static void test_bootp(void **state)
 {
 	struct bench *b = *state;
 	struct dhcp_config c = usual_config();
+	char name[100] = {};
 
+	memset(name, 'h', sizeof(name) - 1);
+	c.hostname = name;
 	c.bootfile = "kernel";
 	use_config(b, &c);
 	begin(b, 1, DHCP4_BOOTP);
@@ -846,18 +869,22 @@ static void test_adopting_a_table(void **state)
 	struct dhcp_config c = usual_config();
 	struct dhcp_table table;
 
+	c.n_leases = 40;
+	use_config(b, &c);
 	assert_int_equal(lease(b, 1, 0), addr("10.0.2.15"));
 	assert_int_equal(lease(b, 2, 1), addr("10.0.2.16"));
 	assert_int_equal(lease(b, 3, 1), addr("10.0.2.17"));
 	release(b, 2, 1, addr("10.0.2.16"));
+	assert_int_equal(request(b, 4, 1, addr("10.0.2.54")), DHCP4_ACK);
 	table = b->s.table;
 	/* The new server's pool begins one address later. */
 	c.dhcp_start_be = addr("10.0.2.16");
 	use_config(b, &c);
 	b->now_ms += 1000;
-	assert_int_equal(dhcp_server_adopt(&b->s, b->now_ms, &table), 2);
+	assert_int_equal(dhcp_server_adopt(&b->s, b->now_ms, &table), 3);
 	assert_int_equal(discover(b, 2, 1), addr("10.0.2.16"));
 	assert_int_equal(discover(b, 3, 1), addr("10.0.2.17"));
+	assert_int_equal(discover(b, 4, 1), addr("10.0.2.54"));
 	assert_int_equal(discover(b, 1, 0), addr("10.0.2.18"));
 }
 
@@ -957,6 +984,7 @@ int main(void)
 		T(test_init_reboot),
 		T(test_renewing),
 		T(test_moving_frees_the_old_address),
+		T(test_moving_at_the_cap_of_a_port),
 		T(test_another_server_was_selected),
 		T(test_wanted_address),
 		T(test_inform),

@@ -136,7 +136,8 @@ static void test_random_orders(void **state)
 		bool sent[64] = {};
 		while (!done) {
 			unsigned int i = random_u32() % n;
-			enum drop_reason reason = piece(b, (uint16_t)round, cuts[i], ends[i] - cuts[i], ends[i] < total);
+			enum drop_reason reason =
+				piece(b, (uint16_t)round, cuts[i], ends[i] - cuts[i], ends[i] < total);
 
 			assert_int_equal(reason, DROP_NONE);
 			left -= !sent[i];
@@ -236,7 +237,8 @@ static void test_overlaps_end_the_datagram(void **state)
 		uint16_t id = (uint16_t)i;
 
 		assert_int_equal(piece(b, id, 16, 16, true), DROP_NONE);
-		assert_int_equal(piece(b, id, overlaps[i].at, overlaps[i].n, overlaps[i].more), DROP_FRAGMENT);
+		assert_int_equal(
+			piece(b, id, overlaps[i].at, overlaps[i].n, overlaps[i].more), DROP_FRAGMENT);
 		/* What still comes of it is swallowed, also what would have made it whole. */
 		assert_int_equal(piece(b, id, 0, 16, true), DROP_FRAGMENT);
 		assert_int_equal(piece(b, id, 32, 16, false), DROP_FRAGMENT);
@@ -256,6 +258,16 @@ static void test_other_bytes_at_the_same_place(void **state)
 	assert_int_equal(piece(b, 1, 0, 16, true), DROP_NONE); /* a true copy is harmless */
 	assert_int_equal(feed(b, 0, 1, 0, 16, true, other), DROP_FRAGMENT);
 	assert_int_equal(piece(b, 1, 16, 16, false), DROP_FRAGMENT);
+}
+
+/* What has not come reads as zeroes: that is not the same as having come. */
+static void test_overlap_of_zeroes(void **state)
+{
+	static const uint8_t zeroes[32];
+	struct bench *b = *state;
+
+	assert_int_equal(feed(b, 0, 1, 0, 16, true, zeroes), DROP_NONE);
+	assert_int_equal(feed(b, 0, 1, 8, 16, true, zeroes), DROP_FRAGMENT);
 }
 
 static void test_contradictions_about_the_end(void **state)
@@ -387,7 +399,8 @@ struct sink {
 	struct ip4 last;
 };
 
-static int sink_emit(void *ctx, const struct ip4 *ip, const struct iovec *iov, unsigned int n_iov, size_t n_bytes)
+static int sink_emit(
+	void *ctx, const struct ip4 *ip, const struct iovec *iov, unsigned int n_iov, size_t n_bytes)
 {
 	static uint8_t flat[REASS_LENGTH_MAX];
 	struct sink *s = ctx;
@@ -418,7 +431,8 @@ static void test_what_is_cut_up_can_be_put_together(void **state)
 	for (int round = 0; round < 300; round++) {
 		size_t total = 1 + random_u32() % (REASS_LENGTH_MAX - IP4_HEADER_BYTES);
 		struct sink s = {.b = b, .mtu = (uint16_t)(68 + random_u32() % 9000)};
-		struct ip4 ip = {.ttl = 3, .proto = 17, .id = (uint16_t)round, .src_be = 1, .dst_be = 2, .tos = 4};
+		struct ip4 ip = {
+			.ttl = 3, .proto = 17, .id = (uint16_t)round, .src_be = 1, .dst_be = 2, .tos = 4};
 		struct iovec iov[8];
 		size_t at = 0;
 
@@ -491,7 +505,8 @@ static void test_sending_stops_at_an_error(void **state)
 	assert_int_equal(frag_send(&ip, &iov, 1, 1001, 100, sink_emit, &s), -EINVAL);
 	for (unsigned int i = 0; i < ARRAY_SIZE(crumbs); i++)
 		crumbs[i] = (struct iovec){data, 1};
-	assert_int_equal(frag_send(&ip, crumbs, ARRAY_SIZE(crumbs), ARRAY_SIZE(crumbs), 1500, sink_emit, &s), -E2BIG);
+	assert_int_equal(
+		frag_send(&ip, crumbs, ARRAY_SIZE(crumbs), ARRAY_SIZE(crumbs), 1500, sink_emit, &s), -E2BIG);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -511,6 +526,7 @@ int main(void)
 		T(test_payload_that_is_not_what_the_header_says),
 		T(test_overlaps_end_the_datagram),
 		T(test_other_bytes_at_the_same_place),
+		T(test_overlap_of_zeroes),
 		T(test_contradictions_about_the_end),
 		T(test_keys_are_not_mixed),
 		T(test_time_runs_from_the_first_fragment),

@@ -38,7 +38,8 @@ static struct mac random_mac(void)
 
 static void test_eth(void **state)
 {
-	static const uint8_t bytes[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x52, 0x54, 0, 0x12, 0x34, 0x56, 8, 6};
+	static const uint8_t bytes[] = {
+		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x52, 0x54, 0, 0x12, 0x34, 0x56, 8, 6};
 	uint8_t again[sizeof(bytes)];
 	struct rd r = rd_of(bytes, sizeof(bytes));
 	struct wr w = wr_of(again, sizeof(again));
@@ -141,8 +142,8 @@ static void test_ip4_round_trip(void **state)
 /* From RFC 1071-style practice: a header whose checksum is known. */
 static void test_ip4_known_header(void **state)
 {
-	static const uint8_t bytes[] = {0x45, 0x00, 0x00, 0x73, 0x00, 0x00, 0x40, 0x00, 0x40, 0x11, 0xb8, 0x61,
-			0xc0, 0xa8, 0x00, 0x01, 0xc0, 0xa8, 0x00, 0xc7};
+	static const uint8_t bytes[] = {0x45, 0x00, 0x00, 0x73, 0x00, 0x00, 0x40, 0x00, 0x40, 0x11, 0xb8,
+		0x61, 0xc0, 0xa8, 0x00, 0x01, 0xc0, 0xa8, 0x00, 0xc7};
 	struct rd r = rd_of(bytes, sizeof(bytes));
 	struct ip4 ip;
 
@@ -210,7 +211,8 @@ static void test_icmp4(void **state)
 	uint8_t bytes[ICMP4_HEADER_BYTES + 33];
 
 	for (int round = 0; round < ROUNDS; round++) {
-		struct icmp4 a = {.type = (uint8_t)random_u32(), .code = (uint8_t)random_u32(), .rest = random_u32()};
+		struct icmp4 a = {
+			.type = (uint8_t)random_u32(), .code = (uint8_t)random_u32(), .rest = random_u32()};
 		size_t n = random_u32() % 34;
 		struct icmp4 b;
 		struct wr w = wr_of(bytes, sizeof(bytes));
@@ -256,7 +258,8 @@ static void test_udp(void **state)
 		assert_same(payload_bytes);
 		assert_same(checksum);
 		r = rd_of(bytes, sizeof(bytes));
-		assert_int_equal(udp_parse(&r, UDP_HEADER_BYTES + (size_t)a.payload_bytes - 1, &b), DROP_TRUNCATED);
+		assert_int_equal(
+			udp_parse(&r, UDP_HEADER_BYTES + (size_t)a.payload_bytes - 1, &b), DROP_TRUNCATED);
 	}
 	for (uint8_t length = 0; length < UDP_HEADER_BYTES; length++) {
 		memcpy(bytes + 4, (uint8_t[]){0, length}, 2);
@@ -431,6 +434,17 @@ static enum drop_reason parse_offload(const char bytes[OFFLOAD_VNET_BYTES], size
 	return offload_parse(&r, frame_bytes, &o);
 }
 
+/* A checksum that is still to be computed is not right as well, whatever the header claims. */
+static void test_offload_with_both_flags(void **state)
+{
+	struct rd r = rd_of("\3\0\0\0\0\0\42\0\20\0\0", OFFLOAD_VNET_BYTES);
+	struct offload o;
+
+	assert_int_equal(offload_parse(&r, 60, &o), DROP_NONE);
+	assert_true(o.csum_needed);
+	assert_false(o.csum_valid);
+}
+
 static void test_offload_refusals(void **state)
 {
 	struct offload o;
@@ -442,12 +456,17 @@ static void test_offload_refusals(void **state)
 	}
 	/* Fields: flags, type, header length, gso size, checksum start, offset. */
 	assert_int_equal(parse_offload("\1\0\0\0\0\0\42\0\20\0\0", 52), DROP_NONE);
-	assert_int_equal(parse_offload("\1\0\0\0\0\0\42\0\20\0\0", 51), DROP_BAD_OFFLOAD); /* outside the frame */
+	assert_int_equal(
+		parse_offload("\1\0\0\0\0\0\42\0\20\0\0", 51), DROP_BAD_OFFLOAD); /* outside the frame */
 	assert_int_equal(parse_offload("\1\0\0\0\0\0\xff\xff\x01\0\0", 65535), DROP_BAD_OFFLOAD);
 	assert_int_equal(parse_offload("\1\0\0\0\0\0\0\0\xff\xff\0", 65535), DROP_BAD_OFFLOAD);
 	assert_int_equal(parse_offload("\1\1\66\0\0\0\42\0\20\0\0", 3000), DROP_BAD_OFFLOAD); /* no size */
-	assert_int_equal(parse_offload("\0\1\66\0\xb4\5\42\0\20\0\0", 3000), DROP_BAD_OFFLOAD); /* no checksum */
+	assert_int_equal(
+		parse_offload("\0\1\66\0\xb4\5\42\0\20\0\0", 3000), DROP_BAD_OFFLOAD); /* no checksum */
 	assert_int_equal(parse_offload("\1\1\66\0\xb4\5\42\0\20\0\0", 3000), DROP_NONE);
+	/* Headers longer than the frame. */
+	assert_int_equal(parse_offload("\1\1\66\0\xb4\5\42\0\20\0\0", 54), DROP_NONE);
+	assert_int_equal(parse_offload("\1\1\66\0\xb4\5\42\0\20\0\0", 53), DROP_BAD_OFFLOAD);
 	assert_int_equal(parse_offload("\1\3\66\0\xb4\5\42\0\20\0\0", 3000), DROP_BAD_OFFLOAD); /* UFO */
 	assert_int_equal(parse_offload("\1\2\66\0\xb4\5\42\0\20\0\0", 3000), DROP_BAD_OFFLOAD);
 	assert_int_equal(parse_offload("\1\x40\66\0\xb4\5\42\0\20\0\0", 3000), DROP_BAD_OFFLOAD);
@@ -503,6 +522,7 @@ int main(void)
 		cmocka_unit_test(test_tcp_header_lengths),
 		cmocka_unit_test(test_tcp_sequence_arithmetic),
 		cmocka_unit_test(test_offload_round_trip),
+		cmocka_unit_test(test_offload_with_both_flags),
 		cmocka_unit_test(test_offload_refusals),
 		cmocka_unit_test(test_socket_addresses),
 		cmocka_unit_test(test_drop_reasons_have_names),
