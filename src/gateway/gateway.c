@@ -308,9 +308,7 @@ static bool gateway_work(void *ctx)
 	bool more = work_flows(g);
 
 	flow_reap(g->flows);
-	if (!more)
-		(void)gw_tcp_fill_pool(g);
-	return more;
+	return gw_tcp_fill_pool(g) || more;
 }
 
 /* Flows need descriptors: as many in all as the limit leaves, so that the engine itself never runs out. */

@@ -36,7 +36,7 @@ static void take_ack(struct gateway *g, struct flow *f, uint32_t ack)
 	uint32_t n = ack - t->snd_una;
 
 	if ((t->flags & GW_TCP_FIN_SENT) && ack == t->snd_max) {
-		t->flags |= GW_TCP_FIN_ACKED;
+		t->flags |= GW_TCP_FIN_ACKED | GW_TCP_HOST_EOF; /* EOF also if the FIN was about to be sent again */
 		n--;
 	}
 	if ((t->flags & GW_TCP_TIMING) && tcp_seq_lt(t->rtt_seq, ack))
@@ -265,6 +265,11 @@ enum drop_reason gw_tcp_segment(struct gateway *g, struct flow *f, struct gw_pkt
 		break;
 	}
 	if (!acceptable(s, t->seq, n_seq)) {
+		/* A guest that probes a closed window with a byte acknowledges from behind that byte: "special
+		 * allowance should be made to accept valid ACKs" (RFC 9293, 3.10.7.4). */
+		if (s->state == GW_TCP_ESTABLISHED && s->rcv_adv == s->rcv_nxt && t->seq == s->rcv_nxt + 1 && n_seq == 0 &&
+				(t->flags & (TCP_ACK | TCP_RST)) == TCP_ACK)
+			return process_ack(g, f, t, 0);
 		if (s->state == GW_TCP_SYN_RCVD && (t->flags & TCP_SYN) && t->seq + 1 == s->rcv_nxt && !(t->flags & TCP_ACK))
 			gw_tcp_send_flags(g, f, TCP_SYN | TCP_ACK); /* ours was lost */
 		else if (!(t->flags & TCP_RST))

@@ -282,6 +282,10 @@ bool gw_tcp_push(struct gateway *g, struct flow *f)
 
 	t->flags &= ~(uint32_t)GW_TCP_NO_ROOM;
 	discard(g, f);
+	if ((t->flags & GW_TCP_HOST_ERROR) && (t->flags & GW_TCP_FIN_ACKED) && !(t->flags & GW_TCP_GUEST_FIN)) {
+		gw_tcp_reset(g, f); /* the host finished, and was reset while the guest went on */
+		return false;
+	}
 	for (int burst = 0; p && (t->flags & GW_TCP_READABLE) && !(t->flags & GW_TCP_HOST_EOF); burst++) {
 		uint32_t want = sendable(g, f);
 

@@ -19,6 +19,7 @@
 
 #define PEER_RANGES_MAX 256
 #define PEER_RTO_MIN_MS 200
+#define PEER_LEAST_MSS  88
 #define PEER_RTO_MAX_MS 60000
 
 enum peer_state {
@@ -49,6 +50,7 @@ struct peer_tcp_config {
 	uint32_t delack_ms; /* 0: acknowledges at once */
 	bool congestion;    /* slow start and so on; else the window alone limits it */
 	bool recut;         /* cuts what it sends again at other places */
+	bool urgent;        /* marks some of its data as urgent */
 	uint32_t timewait_ms; /* 0: 60 s */
 	uint32_t n_retries;   /* 0: 15 */
 	struct app_config app;
