@@ -180,7 +180,7 @@ bool user_conf_parse_net(const char *text, struct user_conf *c, struct conf_erro
 {
 	const char *slash = strchr(text, '/');
 	size_t n = slash ? (size_t)(slash - text) : strlen(text);
-	uint32_t a, mask = 0;
+	uint32_t a = 0, mask = 0;
 
 	if (!conf_addr(text, n, &a))
 		return conf_fail(e, 0, n, "the network is ADDR[/BITS], such as 10.0.2.0/24");

@@ -120,7 +120,7 @@ bool user_conf_parse_port(const char *text, struct user_port *ret, struct conf_e
 		bool (*parse)(const char *what, size_t at, struct user_port *p, struct conf_error *e);
 	} kinds[] = {{"stream:", parse_stream}, {"fd:", parse_fd}, {"netns:", parse_netns}};
 	_cleanup_free_ struct user_port *p = calloc(1, sizeof(*p));
-	char part[USER_PATH_BYTES];
+	char part[USER_PATH_BYTES] = "";
 	size_t at, next = next_part(text, 0, part, sizeof(part));
 	unsigned int i;
 

@@ -33,8 +33,7 @@ import zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-BUILT = [os.path.join(ROOT, 'build', p) for p in ('vmlan', 'src/cli/vmlan')]
-VMLAN = os.path.abspath(os.environ.get('VMLAN') or BUILT[0 if os.path.exists(BUILT[0]) else 1])
+VMLAN = os.path.abspath(os.environ.get('VMLAN', os.path.join(ROOT, 'build', 'vmlan')))
 SANITIZED = 'VMLAN_SANITIZED' in os.environ
 
 HOST, DNS, GUEST = '10.0.2.2', '10.0.2.3', '10.0.2.15'
@@ -515,7 +514,7 @@ def run(*tests):
         skip('needs root, for namespaces with routers and packet sockets')
     if not os.path.exists('/dev/net/tun'):
         skip('no /dev/net/tun')
-    for tool in ('unshare', 'nsenter', 'ip', 'busybox'):
+    for tool in ('unshare', 'nsenter', 'ip', 'nft', 'busybox'):
         if not shutil.which(tool):
             skip('no ' + tool)
     unshare = ['unshare', '--mount', '--net', '--pid', '--fork', '--kill-child', '--mount-proc']

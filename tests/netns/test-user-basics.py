@@ -155,13 +155,24 @@ def test_dns(lab):
 
 
 def test_dns_next_resolver(lab):
+    """A resolver that is silent, or refuses: the next one, also for clients that ask from a new port."""
     a = DnsServer(lab.server, SERVER, '192.0.2.101')
+    lab.server.must('nft', 'add table ip t; add chain ip t i { type filter hook input priority 0; }; '
+                    'add rule ip t i ip daddr 198.51.100.3 drop')
+    lab.server.ip('addr', 'add', '198.51.100.3/24', 'dev', 'down0')
     try:
-        lab.resolvers(NOBODY, SERVER)
-        lab.up()
-        wait_for('an answer of the second resolver', lambda: ask(lab.guest, 1) == '192.0.2.101', 15)
+        for bad in ('198.51.100.3', NOBODY, ROUTER):
+            lab.resolvers(bad, SERVER)
+            lab.up()
+            begin = time.monotonic()
+            wait_for('an answer of the second resolver', lambda: ask(lab.guest, 0.6) == '192.0.2.101', 15)
+            check(time.monotonic() - begin < 4, '%.1f s until the second resolver' % (time.monotonic() - begin))
+            for _ in range(5):
+                check(ask(lab.guest) == '192.0.2.101', 'it does not stay with the one that answers')
+            lab.down()
     finally:
         a.close()
+        lab.server.must('nft', 'delete table ip t')
         lab.resolvers('127.0.0.1')
 
 

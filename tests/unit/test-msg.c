@@ -170,8 +170,9 @@ static void test_unwanted_descriptors(void **state)
 	union {
 		struct cmsghdr align;
 		char room[CMSG_SPACE(3 * sizeof(int))];
-	} control = {.align = {
-			     .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(3 * sizeof(int))}};
+	} control = {.align = {.cmsg_level = SOL_SOCKET,
+			     .cmsg_type = SCM_RIGHTS,
+			     .cmsg_len = CMSG_LEN(3 * sizeof(int))}};
 	uint8_t ready = MSG_READY;
 	struct iovec iov = {&ready, 1};
 	struct msghdr h = {

@@ -41,13 +41,14 @@ static void test_ordinary(void **state)
 
 static void test_skipped(void **state)
 {
-	assert_int_equal(parse("nameserver\nnameserver x\n#nameserver 192.0.2.1\n;nameserver 192.0.2.2\n"
-			       "nameservers 192.0.2.3\nnameserver192.0.2.4\nnameserver 192.0.2.256\n"
-			       "nameserver 255.255.255.255\nnameserver 224.0.0.251\nnameserver ff02::fb\n"
-			       "nameserver fe80::1%\nnameserver fe80::1%a-name-of-16-chr\n"
-			       "nameserver 192.0.2.5%eth0\n"
-			       "nameserver 111111111111111111111111111111111111111111111111111111111111111111\n"
-			       "nameserver 192.0.2.9 trailing words\n"),
+	assert_int_equal(
+		parse("nameserver\nnameserver x\n#nameserver 192.0.2.1\n;nameserver 192.0.2.2\n"
+		      "nameservers 192.0.2.3\nnameserver192.0.2.4\nnameserver 192.0.2.256\n"
+		      "nameserver 255.255.255.255\nnameserver 224.0.0.251\nnameserver ff02::fb\n"
+		      "nameserver fe80::1%\nnameserver fe80::1%a-name-of-16-chr\n"
+		      "nameserver 192.0.2.5%eth0\n"
+		      "nameserver 111111111111111111111111111111111111111111111111111111111111111111\n"
+		      "nameserver 192.0.2.9 trailing words\n"),
 		1);
 	assert_is(0, AF_INET, "192.0.2.9", "");
 }
