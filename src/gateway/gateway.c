@@ -327,6 +327,13 @@ static int make_flows(struct gateway *g)
 	return flow_table_new(&fc, &g->flows);
 }
 
+static bool address_taken(void *ctx, uint32_t addr_be, const struct mac *mac, uint16_t port_id)
+{
+	const struct gw_neigh *n = gw_neigh_find(ctx, addr_be);
+
+	return n && n->port_id != port_id; /* behind one port, addresses are that guest's own affair */
+}
+
 static int make_tables(struct gateway *g)
 {
 	struct dhcp_config dc = {
@@ -343,6 +350,8 @@ static int make_tables(struct gateway *g)
 		.search = g->c.search,
 		.n_search = g->c.n_search,
 		.bootfile = g->c.bootfile,
+		.taken = address_taken,
+		.ctx = g,
 	};
 	int r = make_flows(g);
 
