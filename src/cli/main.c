@@ -3,9 +3,6 @@
 
 #include "cli.h"
 
-const struct cli_verb *const cli_verbs[] = {&cli_verb_run, &cli_verb_user, &cli_verb_help, &cli_verb_version};
-const unsigned int cli_n_verbs = ARRAY_SIZE(cli_verbs);
-
 int main(int argc, char **argv)
 {
 	const char *word = argc > 1 ? argv[1] : NULL;

@@ -32,6 +32,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -78,7 +79,9 @@ static const struct arg_rule arg_rules[] = {
 	{"fcntl", 1, {SCMP_A1_32(SCMP_CMP_EQ, F_GETFD)}},
 	{"fcntl", 1, {SCMP_A1_32(SCMP_CMP_EQ, F_SETFD)}},
 	{"fcntl", 1, {SCMP_A1_32(SCMP_CMP_EQ, F_DUPFD_CLOEXEC)}},
-#ifndef VMLAN_SANITIZED
+#ifdef VMLAN_SANITIZED
+	{"ioctl", 1, {SCMP_A1_32(SCMP_CMP_EQ, TCGETS)}}, /* whether to print in colours */
+#else
 	{"mmap", 1, {SCMP_A2_32(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)}},
 #endif
 };

@@ -309,9 +309,7 @@ static bool gateway_work(void *ctx)
 	bool more = work_flows(g);
 
 	flow_reap(g->flows);
-	if (!more)
-		(void)gw_tcp_fill_pool(g);
-	return more;
+	return gw_tcp_fill_pool(g) || more;
 }
 
 /* Flows need descriptors: as many in all as the limit leaves, so that the engine itself never runs out. */
@@ -330,6 +328,13 @@ static int make_flows(struct gateway *g)
 	return flow_table_new(&fc, &g->flows);
 }
 
+static bool address_taken(void *ctx, uint32_t addr_be, const struct mac *mac, uint16_t port_id)
+{
+	const struct gw_neigh *n = gw_neigh_find(ctx, addr_be);
+
+	return n && n->port_id != port_id; /* behind one port, addresses are that guest's own affair */
+}
+
 static int make_tables(struct gateway *g)
 {
 	struct dhcp_config dc = {
@@ -346,6 +351,8 @@ static int make_tables(struct gateway *g)
 		.search = g->c.search,
 		.n_search = g->c.n_search,
 		.bootfile = g->c.bootfile,
+		.taken = address_taken,
+		.ctx = g,
 	};
 	int r = make_flows(g);
 

@@ -128,34 +128,43 @@ static bool may_take(const struct exchange *x, int i, int own)
 }
 
 /* The entry to offer to a client that has none: in the order told at the head of this file. */
+/* What a neighbour says it uses is avoided, not believed: when nothing else is left, it is given out. */
+static bool is_taken(const struct exchange *x, int i)
+{
+	return x->s->taken &&
+		x->s->taken(x->s->ctx, addr_of(x->s, (unsigned int)i), &x->m->chaddr, x->port_id);
+}
+
 static int pick_new(const struct exchange *x, uint32_t wanted_be)
 {
 	const struct dhcp_server *s = x->s;
 	int wanted = index_of(s, wanted_be);
-	int oldest = NO_ENTRY;
+	int oldest = NO_ENTRY, taken = NO_ENTRY;
 
 	if (!port_has_room(x, NO_ENTRY))
 		return NO_ENTRY;
-	if (wanted >= 0 && !lease_is_live(&s->table.lease[wanted], x->now_ms))
+	if (wanted >= 0 && !lease_is_live(&s->table.lease[wanted], x->now_ms) && !is_taken(x, wanted))
 		return wanted;
 	for (unsigned int i = 0; i < s->table.n_leases; i++) {
 		const struct dhcp_lease *l = &s->table.lease[i];
 
 		if (index_of(s, addr_of(s, i)) < 0 || lease_is_live(l, x->now_ms))
 			continue;
-		if (l->state == DHCP_LEASE_FREE)
+		if (is_taken(x, (int)i))
+			taken = taken < 0 ? (int)i : taken;
+		else if (l->state == DHCP_LEASE_FREE)
 			return (int)i;
-		if (oldest < 0 || l->used_ms < s->table.lease[oldest].used_ms)
+		else if (oldest < 0 || l->used_ms < s->table.lease[oldest].used_ms)
 			oldest = (int)i;
 	}
-	return oldest;
+	return oldest >= 0 ? oldest : taken;
 }
 
 static int pick(const struct exchange *x, uint32_t wanted_be)
 {
 	int own = find_own(x->s, &x->m->chaddr, x->port_id);
 
-	if (own < 0)
+	if (own < 0 || is_taken(x, own))
 		return pick_new(x, wanted_be);
 	return may_take(x, own, own) ? own : NO_ENTRY;
 }
@@ -701,6 +710,8 @@ int dhcp_server_init(struct dhcp_server *ret, const struct dhcp_config *c)
 		.lease_s = c->lease_s ? c->lease_s : DHCP_LEASE_S,
 		.mtu = c->mtu,
 		.restricted = c->restricted,
+		.taken = c->taken,
+		.ctx = c->ctx,
 	};
 
 	int r = init_addresses(ret, c);

@@ -32,6 +32,10 @@ struct dhcp_config {
 	unsigned int n_search;
 	const char *bootfile;         /* file field; option 67 too when asked for or longer than the field */
 	const char *tftp_server_name; /* option 66 */
+	/* Whether a station other than this one was heard to use the address, which is then given out
+	 * last; NULL: nobody knows. */
+	bool (*taken)(void *ctx, uint32_t addr_be, const struct mac *mac, uint16_t port_id);
+	void *ctx;
 };
 
 enum dhcp_lease_state {
@@ -72,6 +76,8 @@ struct dhcp_server {
 	char bootfile[DHCP_NAME_BYTES], tftp_server_name[DHCP_NAME_BYTES];
 	uint8_t search[DHCP_SEARCH_BYTES];
 	size_t n_search_bytes;
+	bool (*taken)(void *ctx, uint32_t addr_be, const struct mac *mac, uint16_t port_id);
+	void *ctx;
 	struct dhcp_table table;
 };
 

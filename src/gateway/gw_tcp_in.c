@@ -36,7 +36,7 @@ static void take_ack(struct gateway *g, struct flow *f, uint32_t ack)
 	uint32_t n = ack - t->snd_una;
 
 	if ((t->flags & GW_TCP_FIN_SENT) && ack == t->snd_max) {
-		t->flags |= GW_TCP_FIN_ACKED;
+		t->flags |= GW_TCP_FIN_ACKED | GW_TCP_HOST_EOF; /* EOF also if the FIN was about to be sent again */
 		n--;
 	}
 	if ((t->flags & GW_TCP_TIMING) && tcp_seq_lt(t->rtt_seq, ack))

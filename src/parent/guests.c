@@ -148,13 +148,17 @@ static int open_namespace(const struct user_conf *conf, struct guest *g, unsigne
 	return g->fd;
 }
 
+void guests_init(const struct user_conf *conf, struct guest *ret)
+{
+	for (unsigned int i = 0; i < conf->n_ports; i++)
+		ret[i] = (struct guest){.conf = &conf->ports[i], .fd = -1, .pid_fd = -1};
+}
+
 bool guests_open(const struct user_conf *conf, const struct rlimit *n_files, struct guest *ret,
 	struct command *ret_command)
 {
 	unsigned int n_namespaces = 0;
 
-	for (unsigned int i = 0; i < conf->n_ports; i++)
-		ret[i] = (struct guest){.conf = &conf->ports[i], .fd = -1, .pid_fd = -1};
 	for (unsigned int i = 0; i < conf->n_ports; i++) {
 		struct guest *g = &ret[i];
 		int r = 0;

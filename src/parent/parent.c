@@ -457,10 +457,16 @@ static int init(struct parent *p)
 {
 	p->guests = calloc(p->conf->n_ports ? p->conf->n_ports : 1, sizeof(*p->guests));
 	p->forward_fds = calloc(p->conf->n_forwards ? p->conf->n_forwards : 1, sizeof(*p->forward_fds));
-	if (!p->guests || !p->forward_fds)
+	if (!p->guests || !p->forward_fds) {
+		free(p->guests);
+		free(p->forward_fds);
+		p->guests = NULL;
+		p->forward_fds = NULL;
 		return -ENOMEM;
+	}
 	for (unsigned int i = 0; i < p->conf->n_forwards; i++)
 		p->forward_fds[i] = -1;
+	guests_init(p->conf, p->guests);
 	p->dial = (struct loop_timer){.fn = dial_all, .ctx = p};
 	p->quit = (struct loop_timer){.fn = quit_overdue, .ctx = p};
 	int r = loop_new(NULL, &p->loop);

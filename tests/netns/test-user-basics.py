@@ -233,5 +233,42 @@ def test_fragments(lab):
     check(n >= 5, 'only %d fragments came in: the guest did not send any' % n)
 
 
+def test_path_mtu(lab):
+    """A narrow link behind the router: the guest learns of it, for UDP that must not be fragmented, and
+    TCP and other UDP get through."""
+    lab.router.ip('link', 'set', 'up0', 'mtu', '1300')
+    try:
+        lab.up('--mtu', '1500')
+        with lab.guest.udp() as s, lab.server.udp('0.0.0.0', 5000) as server:
+            s.setsockopt(socket.IPPROTO_IP, 10, 2)  # IP_MTU_DISCOVER, IP_PMTUDISC_DO
+            s.connect((SERVER, 5000))
+
+            def path_mtu():
+                with contextlib.suppress(OSError):
+                    s.send(bytes(1400))
+                with contextlib.suppress(OSError):
+                    return s.getsockopt(socket.IPPROTO_IP, 14) == 1300  # IP_MTU
+            wait_for('the path MTU in the guest', path_mtu, 3, 0.1)
+            with contextlib.suppress(OSError):
+                s.send(b'x')  # takes the pending error away
+            while server in select.select([server], [], [], 0.2)[0]:
+                server.recv(2000)
+            s.send(b'x' * 1272)
+            check(len(server.recv(2000)) == 1272, 'the largest datagram does not arrive')
+        with lab.guest.udp() as s, lab.server.udp('0.0.0.0', 5001) as server:
+            s.setsockopt(socket.IPPROTO_IP, 10, 0)  # IP_PMTUDISC_DONT
+            s.sendto(b'y' * 1400, (SERVER, 5001))
+            wait_for('a datagram that may be fragmented', lambda: s.sendto(b'y' * 1400, (SERVER, 5001)) and
+                     select.select([server], [], [], 0.2)[0], 3)
+        with lab.server.listen() as listener, lab.guest.connect(SERVER, port_of(listener)) as c:
+            with listener.accept()[0] as t:
+                result = Background(recv_to_end, t)
+                send_pattern(c, 1 << 20)
+                check(result.result(10) == (1 << 20, Pattern(1 << 20).crc()), 'TCP does not get through')
+    finally:
+        lab.router.ip('link', 'set', 'up0', 'mtu', '1500')
+        lab.host.ip('route', 'flush', 'cache')
+
+
 run(test_configured_interface, test_dhcp, test_ping, test_ping_forbidden, test_dns, test_dns_next_resolver,
-    test_tcp_refused_and_unreachable, test_udp_errors, test_traceroute, test_fragments)
+    test_tcp_refused_and_unreachable, test_udp_errors, test_traceroute, test_fragments, test_path_mtu)

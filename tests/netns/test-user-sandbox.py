@@ -46,10 +46,10 @@ def test_engine_holds_only_what_it_needs(lab):
 
 
 def test_forbidden_call_kills(lab):
-    """The filter bites: a debugger makes the engine open a file, and it dies by SIGSYS and is replaced."""
+    """The filter bites: a debugger makes the engine call chroot(), and it dies by SIGSYS and is replaced."""
     v = lab.up()
     pid = v.engine()
-    check(inject_open(pid), 'the call could not be injected')
+    check(inject_chroot(pid), 'the call could not be injected')
     wait_for('the end of that engine', lambda: not os.path.exists('/proc/%d' % pid) or v.engine() != pid, 5)
     wait_for('a word about it', lambda: 'system call' in v.log(), 5)
     wait_for('a new engine', lambda: v.engine() and ping(lab.guest, HOST, timeout=0.2) == 0)
@@ -62,8 +62,8 @@ class Regs(ctypes.Structure):
         'es fs gs').split()]
 
 
-def inject_open(pid):
-    """Changes the system call that the process makes next into open(). False where that cannot be done."""
+def inject_chroot(pid):
+    """Changes the system call that the process makes next into chroot(). False where that cannot be done."""
     if os.uname().machine != 'x86_64':
         return False
     libc = ctypes.CDLL(None, use_errno=True)
@@ -75,7 +75,7 @@ def inject_open(pid):
     regs = Regs()
     libc.ptrace(getregs, pid, None, ctypes.addressof(regs))
     regs.rip -= 2  # back on to the system call it waits in
-    regs.rax, regs.orig_rax = 2, 2 ** 64 - 1
+    regs.rax, regs.orig_rax = 161, 2 ** 64 - 1
     libc.ptrace(setregs, pid, None, ctypes.addressof(regs))
     libc.ptrace(detach, pid, None, None)
     return True

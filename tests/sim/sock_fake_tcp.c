@@ -77,7 +77,8 @@ static bool land(struct sock_fake *f, struct fake_flight **first, struct fake_fl
 
 static uint64_t unacked(const struct fake_conn *c)
 {
-	return c->up_written - c->up_arrived;
+	/* tcp_reset() empties the write queue. */
+	return c->state == FAKE_DEAD ? 0 : c->up_written - c->up_arrived;
 }
 
 /* sk_stream_is_writeable() */

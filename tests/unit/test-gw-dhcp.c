@@ -969,9 +969,30 @@ static void test_search_names(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static bool first_two_are_taken(void *ctx, uint32_t addr_be, const struct mac *mac, uint16_t port_id)
+{
+	return port_id != *(uint16_t *)ctx && (addr_be == addr("10.0.2.15") || addr_be == addr("10.0.2.16"));
+}
+
+/* An address that another port's station uses without a lease goes out last, and not never. */
+static void test_addresses_heard_elsewhere(void **state)
+{
+	struct bench *b = *state;
+	uint16_t their_port = 5;
+
+	b->s.taken = first_two_are_taken;
+	b->s.ctx = &their_port;
+	assert_int_equal(discover(b, 1, 0), addr("10.0.2.17"));
+	assert_int_equal(discover(b, 2, 5), addr("10.0.2.15")); /* their own port's */
+	for (unsigned int n = 3; n < 16; n++)
+		assert_int_not_equal(discover(b, n, 0), addr("10.0.2.16"));
+	assert_int_equal(discover(b, 16, 0), addr("10.0.2.16"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(test_addresses_heard_elsewhere),
 		T(test_first_guest_gets_the_first_address),
 		T(test_one_mac_on_two_ports_is_two_guests),
 		T(test_configured_options),
