@@ -111,8 +111,9 @@ def meson_tests(build, suites, tally):
 
 
 def count_meson_test(build, test, tally):
-    suite = next((s for s in MESON_SUITES if any(s in name.split(":") for name in test["suite"])), "unit")
-    name = f"{test['name'].split(' / ')[-1]} ({build.folder})"
+    path, _, name = test["name"].rpartition(" / ")  # "vmlan:unit / capture"
+    suite = next((s for s in MESON_SUITES if s in re.split("[:+]", path)), "unit")
+    name = f"{name} ({build.folder})"
     output = (test.get("stdout") or "") + (test.get("stderr") or "")
     if test["result"] in ("OK", "EXPECTEDFAIL"):
         tally.add(suite, name, "passed")

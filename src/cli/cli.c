@@ -5,7 +5,6 @@
  * change what an old script means. Every error names the option and the place in its value. */
 #include "cli.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
 #define WORD_MAX 32 /* longer words are no misspelling of anything */
@@ -63,53 +62,6 @@ const char *cli_nearest(const char *word, const char *const *candidates, unsigne
 	return found;
 }
 
-/* A value as one line of a terminal: what is no text is shown as '?'. */
-static void print_value(const char *value)
-{
-	(void)fputs("  ", stderr);
-	for (const unsigned char *p = (const unsigned char *)value; *p; p++)
-		(void)fputc(*p < ' ' || *p == 0x7f ? '?' : *p, stderr);
-	(void)fputc('\n', stderr);
-}
-
-/* Columns are characters: a byte that continues one in UTF-8 has none. */
-static void print_carets(const char *value, size_t at, size_t n_bytes)
-{
-	size_t len = strlen(value);
-
-	at = MIN(at, len);
-	n_bytes = MIN(n_bytes, len - at);
-	(void)fputs("  ", stderr);
-	for (size_t i = 0; i < at; i++)
-		if (((unsigned char)value[i] & 0xc0) != 0x80)
-			(void)fputc(' ', stderr);
-	(void)fputc('^', stderr);
-	for (size_t i = 1; i < n_bytes; i++)
-		if (((unsigned char)value[at + i] & 0xc0) != 0x80)
-			(void)fputc('~', stderr);
-	(void)fputc('\n', stderr);
-}
-
-void cli_print_error(const struct cli_verb *v, const char *what, const char *value, const struct conf_error *e)
-{
-	(void)fprintf(stderr, "vmlan %s: %s%s%s\n", v->name, what ? what : "", what ? ": " : "", e->text);
-	if (!value || !*value)
-		return;
-	print_value(value);
-	print_carets(value, e->at, e->n_bytes);
-}
-
-void cli_usage_error(const struct cli_verb *v, const char *format, ...)
-{
-	va_list ap;
-
-	(void)fprintf(stderr, "vmlan %s: ", v->name);
-	va_start(ap, format);
-	(void)vfprintf(stderr, format, ap);
-	va_end(ap);
-	(void)fprintf(stderr, "\nTry 'vmlan %s --help'.\n", v->name);
-}
-
 static const struct cli_option *find_long(const struct cli_verb *v, const char *name, size_t n)
 {
 	for (unsigned int i = 0; i < v->n_options; i++)
@@ -142,7 +94,8 @@ static bool unknown_option(const struct cli_verb *v, const char *arg, size_t n_d
 		near = cli_nearest(word, names, n);
 	}
 	if (near)
-		cli_usage_error(v, "there is no option %.*s; did you mean --%s?", (int)(n_dashes + n_name), arg, near);
+		cli_usage_error(v, "there is no option %.*s; did you mean --%s?", (int)(n_dashes + n_name),
+			arg, near);
 	else
 		cli_usage_error(v, "there is no option %.*s", (int)(n_dashes + n_name), arg);
 	return false;
@@ -165,7 +118,8 @@ static bool set_option(const struct cli_verb *v, const struct cli_option *o, con
 }
 
 /* One argument that begins with a dash, and the one after it if the option takes a value. */
-static bool parse_option(const struct cli_verb *v, int argc, char **argv, int *i, void *target, bool *ret_help)
+static bool parse_option(
+	const struct cli_verb *v, int argc, char **argv, int *i, void *target, bool *ret_help)
 {
 	const char *arg = argv[*i], *value = NULL;
 	bool is_long = arg[1] == '-';

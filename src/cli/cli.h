@@ -58,8 +58,10 @@ void cli_args_done(struct cli_args *a);
 /* Sets the options of argv[1...] in the target. false: the error has been printed. */
 bool cli_parse(const struct cli_verb *v, int argc, char **argv, void *target, struct cli_args *ret);
 
-/* "vmlan VERB: OPTION: text", the value, and a caret line under it. what: the option with its dashes, or NULL. */
-void cli_print_error(const struct cli_verb *v, const char *what, const char *value, const struct conf_error *e);
+/* "vmlan VERB: OPTION: text", the value, and a caret line under it. what: the option with its dashes, or
+ * NULL. */
+void cli_print_error(
+	const struct cli_verb *v, const char *what, const char *value, const struct conf_error *e);
 void cli_usage_error(const struct cli_verb *v, const char *format, ...) _printf_(2, 3);
 
 /* The candidate that a misspelt word is nearest to, or NULL when none is near enough. */

@@ -45,12 +45,13 @@ void cli_verb_print_help(const struct cli_verb *v)
 
 static void print_verbs(void)
 {
-	(void)printf("vmlan %s: networks for KVM/QEMU guests\n\nusage: vmlan VERB [OPTION]...\n\n", VMLAN_VERSION);
+	(void)printf(
+		"vmlan %s: networks for KVM/QEMU guests\n\nusage: vmlan VERB [OPTION]...\n\n", VMLAN_VERSION);
 	for (unsigned int i = 0; i < cli_n_verbs; i++)
 		(void)printf("  %-10s%s\n", cli_verbs[i]->name, cli_verbs[i]->summary);
-	(void)printf("\n'vmlan VERB --help' explains a verb, 'man vmlan' everything. The shortest way, with\n"
-		     "the line that started your guest before:\n\n"
-		     "  vmlan run -- kvm -m 2048 disk.img -net nic -net user,hostfwd=tcp::5022-:22\n");
+	(void)printf("\n'vmlan VERB --help' explains a verb, 'man vmlan' everything. The shortest way:\n"
+		     "put two words before the line that has started your guest so far.\n\n"
+		     "  vmlan run kvm -m 2048 disk.img -net nic -net user,hostfwd=tcp::5022-:22\n");
 }
 
 static int run(const struct cli_verb *v, int argc, char **argv)

@@ -41,9 +41,10 @@ static bool set_pcap(void *target, const char *value, struct conf_error *e)
 static const struct cli_option options[] = {
 	{"dry-run", 'n', NULL, "print what would be started, and start nothing", FLAG(dry_run)},
 	{"mtu", 0, "BYTES", "576 to 65520: the MTU that DHCP tells the guest", set_mtu},
-	{"pcap", 0, "FILE", "write all frames to FILE (pcapng); of a second network to FILE.1", set_pcap},
+	{"pcap", 0, "FILE", "write all frames to FILE (of a 2nd network to FILE.1)", set_pcap},
 	{"stats", 0, NULL, "print counters at the end", FLAG(conf.stats)},
-	{"no-host-loopback", 0, NULL, "the router's address does not lead to the host's own", FLAG(conf.no_host_loopback)},
+	{"no-host-loopback", 0, NULL, "the router's address does not lead to the host's own",
+		FLAG(conf.no_host_loopback)},
 	{"debug", 0, NULL, "say what is going on", FLAG(conf.debug)},
 	{"no-peek-off", 0, NULL, "do without SO_PEEK_OFF (for tests)", FLAG(conf.no_peek_off)},
 	{"no-sandbox", 0, NULL, "do not confine the engine (for tests)", FLAG(conf.no_sandbox)},
@@ -71,7 +72,7 @@ static bool replace_kvm(struct run *r)
 	if (guest_find_command(name, path) < 0)
 		return false;
 	log_info("there is no command 'kvm' here: running %s %s", name,
-			fd >= 0 ? option : "without KVM, for /dev/kvm cannot be used");
+		fd >= 0 ? option : "without KVM, for /dev/kvm cannot be used");
 	r->argv[0] = name;
 	if (fd >= 0) {
 		memmove(r->argv + 2, r->argv + 1, (size_t)r->argc * sizeof(*r->argv));
@@ -113,8 +114,8 @@ static int make_plan(const struct cli_verb *v, struct run *r, const char *path)
 
 	x = qemu_line_parse(r->argc, r->argv, &r->line, &e);
 	if (x == 0) {
-		if (!r->line.informs &&
-				(guest_ask_version(path, text, sizeof(text)) < 0 || !qemu_version_parse(text, &version)))
+		if (!r->line.informs && (guest_ask_version(path, text, sizeof(text)) < 0 ||
+						!qemu_version_parse(text, &version)))
 			log_warn("%s does not say its version; it is joined as QEMU of any age", path);
 		x = qemu_plan_make(&r->line, &version, &r->plan, &e);
 	}
@@ -213,7 +214,10 @@ static void print_network(const struct guest_network *n)
 /* As a shell reads it back. */
 static void print_quoted(const char *s)
 {
-	if (*s && s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=,+@%")] == '\0') {
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=,+@%";
+
+	if (*s && s[strspn(s, plain)] == '\0') {
 		(void)fputs(s, stdout);
 		return;
 	}
@@ -290,8 +294,9 @@ const struct cli_verb cli_verb_run = {
 	.name = "run",
 	.synopsis = "[OPTION]... [--] QEMU [ARGUMENT]...",
 	.summary = "run a QEMU line as it is, its user networks served by vmlan",
-	.details = "  The options -net user, -netdev user and -nic user, or none at all, become cables to\n"
-		   "  vmlan's networks; all else passes as it is. What QEMU must serve itself is said.",
+	.details = "  The options -net user, -netdev user and -nic user, or none at all, become\n"
+		   "  cables to vmlan's networks; all else passes as it is, and what stays with\n"
+		   "  QEMU's own user back end is named.",
 	.options = options,
 	.n_options = ARRAY_SIZE(options),
 	.words_are_command = true,

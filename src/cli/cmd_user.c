@@ -6,7 +6,6 @@
 #include "log.h"
 #include "parent.h"
 
-
 static bool set_net(void *target, const char *value, struct conf_error *e)
 {
 	return user_conf_parse_net(value, target, e);
@@ -50,7 +49,8 @@ static bool set_dnssearch(void *target, const char *value, struct conf_error *e)
 
 	if (!user_conf_parse_name(value, name, e))
 		return false;
-	return user_conf_add_search(target, name) == 0 || fail(e, "there can be %u search domains", USER_SEARCH_MAX);
+	return user_conf_add_search(target, name) == 0 ||
+	       fail(e, "there can be %u search domains", USER_SEARCH_MAX);
 }
 
 static bool set_mtu(void *target, const char *value, struct conf_error *e)
@@ -69,7 +69,8 @@ static bool set_hostfwd(void *target, const char *value, struct conf_error *e)
 
 	if (!user_conf_parse_hostfwd(value, false, &f, e))
 		return false;
-	return user_conf_add_forward(target, &f) == 0 || fail(e, "there can be %u forwards", USER_FORWARDS_MAX);
+	return user_conf_add_forward(target, &f) == 0 ||
+	       fail(e, "there can be %u forwards", USER_FORWARDS_MAX);
 }
 
 #define FLAG(field) .flag = offsetof(struct user_conf, field)
@@ -85,7 +86,8 @@ static const struct cli_option options[] = {
 	{"mtu", 0, "BYTES", "576 to 65520 [what each port carries]", set_mtu},
 	{"hostfwd", 0, "RULE", "[tcp|udp]:[hostaddr]:hostport-[guestaddr]:guestport", set_hostfwd},
 	{"restrict", 0, NULL, "guests reach nothing beyond their network", FLAG(restricted)},
-	{"no-host-loopback", 0, NULL, "the router's address does not lead to the host's own", FLAG(no_host_loopback)},
+	{"no-host-loopback", 0, NULL, "the router's address does not lead to the host's own",
+		FLAG(no_host_loopback)},
 	{"isolated", 0, NULL, "guests do not reach each other", FLAG(isolated)},
 	{"pcap", 0, "FILE", "write all frames to FILE (pcapng)", set_pcap},
 	{"stats", 0, NULL, "print counters at the end", FLAG(stats)},
@@ -178,7 +180,7 @@ static int run(const struct cli_verb *v, int argc, char **argv)
 const struct cli_verb cli_verb_user = {
 	.name = "user",
 	.synopsis = "[OPTION]... PORT... [-- COMMAND]",
-	.summary = "serve a user-mode network: a private LAN behind a NAT made of sockets",
+	.summary = "serve a user-mode network: a LAN behind a NAT made of sockets",
 	.details = "  PORT: stream:PATH[,connect] | fd:N | netns[:PID|PATH][,ifname=NAME][,noconfig]\n"
 		   "  stream: QEMU's '-netdev stream'; a bare netns runs COMMAND in a new namespace",
 	.options = options,

@@ -177,7 +177,7 @@ static int serve(const struct guest *g, struct guest_network *n, int ready_fd, i
 	if (r == 0)
 		r = close_others(n->engine_fd, ready_fd);
 	if (r == 0 && (setsid() < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
-				      sigprocmask(SIG_SETMASK, &g->mask, NULL) < 0))
+			      sigprocmask(SIG_SETMASK, &g->mask, NULL) < 0))
 		r = -errno;
 	if (r < 0) {
 		log_error("network %s: %s", n->name, strerror(-r));
@@ -231,7 +231,7 @@ static void network_ended(struct guest *g, pid_t pid, int status)
 		g->networks[i].pid = 0;
 		if (g->pid && status != 0)
 			log_warn("network %s ended with status %d: the guest has none now",
-					g->networks[i].name, exit_status(status));
+				g->networks[i].name, exit_status(status));
 	}
 }
 
@@ -279,7 +279,7 @@ static void take_signal(struct guest *g)
 static bool wait_event(struct guest *g, int fd, int timeout_ms)
 {
 	struct pollfd p[] = {{.fd = g->signal_fd, .events = POLLIN}, {.fd = g->relay_fd, .events = POLLIN},
-			{.fd = fd, .events = POLLIN}};
+		{.fd = fd, .events = POLLIN}};
 
 	if (poll(p, ARRAY_SIZE(p), timeout_ms) <= 0)
 		return false;
@@ -327,7 +327,7 @@ static void exec_guest(struct guest *g, pid_t parent, int error_fd)
 
 	/* Should we be killed, QEMU is told, and its networks end with it. */
 	if (prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && getppid() == parent &&
-			sigprocmask(SIG_SETMASK, &g->mask, NULL) == 0) {
+		sigprocmask(SIG_SETMASK, &g->mask, NULL) == 0) {
 		for (unsigned int i = 0; i < g->n; i++)
 			(void)fcntl(g->networks[i].guest_fd, F_SETFD, 0);
 		(void)execvp(g->argv[0], g->argv);
@@ -429,8 +429,12 @@ static int start(struct guest *g)
 
 int guest_run(char **argv, struct guest_network *networks, unsigned int n, bool daemonizes)
 {
-	struct guest g = {.argv = argv, .networks = networks, .n = n, .daemonizes = daemonizes, .relay_fd = -1,
-			.signal_fd = -1};
+	struct guest g = {.argv = argv,
+		.networks = networks,
+		.n = n,
+		.daemonizes = daemonizes,
+		.relay_fd = -1,
+		.signal_fd = -1};
 	int status;
 
 	(void)fflush(NULL);

@@ -66,8 +66,8 @@ bool conf_addr(const char *text, size_t n, uint32_t *ret_be)
 	if (n == 0 || n >= sizeof(copy))
 		return false;
 	for (size_t i = 0; i < n; i++) /* inet_aton() stops at white space, and takes what came before it */
-		if (!((text[i] >= '0' && text[i] <= '9') || text[i] == '.' || text[i] == 'x' || text[i] == 'X' ||
-				    digit_of(text[i]) < 16))
+		if (!((text[i] >= '0' && text[i] <= '9') || text[i] == '.' || text[i] == 'x' ||
+			    text[i] == 'X' || digit_of(text[i]) < 16))
 			return false;
 	memcpy(copy, text, n);
 	copy[n] = '\0';

@@ -99,7 +99,7 @@ bool user_conf_parse_mtu(const char *text, uint16_t *ret, struct conf_error *e)
 
 	if (!conf_number(text, strlen(text), 10, MTU_MIN, MTU_MAX, &v))
 		return conf_fail(e, 0, strlen(text), "'%.64s' is not a number of bytes from %d to %d", text,
-				MTU_MIN, MTU_MAX);
+			MTU_MIN, MTU_MAX);
 	*ret = (uint16_t)v;
 	return true;
 }
@@ -114,8 +114,8 @@ bool user_conf_parse_name(const char *text, char ret[USER_NAME_BYTES], struct co
 	if (good != n)
 		return conf_fail(e, good, 1, "a name has letters, digits, '-', '_' and '.' only");
 	if (n >= USER_NAME_BYTES)
-		return conf_fail(e, USER_NAME_BYTES - 1, 0, "a name has at most %d characters",
-				USER_NAME_BYTES - 1);
+		return conf_fail(
+			e, USER_NAME_BYTES - 1, 0, "a name has at most %d characters", USER_NAME_BYTES - 1);
 	memset(ret, 0, USER_NAME_BYTES);
 	memcpy(ret, text, n);
 	return true;
@@ -128,8 +128,8 @@ bool user_conf_parse_path(const char *text, char ret[USER_PATH_BYTES], struct co
 	if (n == 0)
 		return conf_fail(e, 0, 0, "a path is missing");
 	if (n >= USER_PATH_BYTES)
-		return conf_fail(e, USER_PATH_BYTES - 1, 0, "a path has at most %d bytes",
-				USER_PATH_BYTES - 1);
+		return conf_fail(
+			e, USER_PATH_BYTES - 1, 0, "a path has at most %d bytes", USER_PATH_BYTES - 1);
 	memcpy(ret, text, n + 1);
 	return true;
 }
@@ -160,18 +160,18 @@ static bool parse_mask(const char *text, size_t at, uint32_t *ret, struct conf_e
 
 	if (conf_number(text, strlen(text), 10, 0, UINT32_MAX, &bits)) {
 		if (bits < NET_BITS_MIN || bits > NET_BITS_MAX)
-			return conf_fail(e, at, strlen(text), "the prefix length is from %d to %d", NET_BITS_MIN,
-					NET_BITS_MAX);
+			return conf_fail(e, at, strlen(text), "the prefix length is from %d to %d",
+				NET_BITS_MIN, NET_BITS_MAX);
 		*ret = ~0u << (32 - bits);
 		return true;
 	}
 	if (!conf_addr(text, strlen(text), &m))
 		return conf_fail(e, at, strlen(text),
-				"'%.64s' is neither a prefix length (24) nor a mask (255.255.255.0)", text);
+			"'%.64s' is neither a prefix length (24) nor a mask (255.255.255.0)", text);
 	m = ntohl(m);
 	if ((~m & (~m + 1)) != 0 || m < ~0u << (32 - NET_BITS_MIN) || m > ~0u << (32 - NET_BITS_MAX))
 		return conf_fail(e, at, strlen(text), "a mask is %d to %d one bits and then zeroes only",
-				NET_BITS_MIN, NET_BITS_MAX);
+			NET_BITS_MIN, NET_BITS_MAX);
 	*ret = m;
 	return true;
 }
@@ -180,7 +180,7 @@ bool user_conf_parse_net(const char *text, struct user_conf *c, struct conf_erro
 {
 	const char *slash = strchr(text, '/');
 	size_t n = slash ? (size_t)(slash - text) : strlen(text);
-	uint32_t a, mask;
+	uint32_t a = 0, mask = 0;
 
 	if (!conf_addr(text, n, &a))
 		return conf_fail(e, 0, n, "the network is ADDR[/BITS], such as 10.0.2.0/24");
@@ -192,7 +192,8 @@ bool user_conf_parse_net(const char *text, struct user_conf *c, struct conf_erro
 		mask = ~0u << (32 - class_bits(a));
 	}
 	if ((a & mask) == 0 || a >> 24 == 127 || a >> 28 >= 0xe)
-		return conf_fail(e, 0, n, "a network of 0.0.0.0, loopback or multicast addresses cannot work");
+		return conf_fail(
+			e, 0, n, "a network of 0.0.0.0, loopback or multicast addresses cannot work");
 	c->net_be = htonl(a & mask);
 	c->mask_be = htonl(mask);
 	return true;
@@ -242,16 +243,19 @@ bool user_conf_parse_hostfwd(const char *text, bool any_host, struct user_forwar
 	if (!field_before(p, '-', &n))
 		return conf_fail(e, strlen(text), 0, HOSTFWD_FORM "; there is no '-'");
 	if (n && !conf_number(p, n, 0, 0, 65535, &port))
-		return conf_fail(e, (size_t)(p - text), n, "the host port is a number from 0 to 65535 (0: any)");
+		return conf_fail(
+			e, (size_t)(p - text), n, "the host port is a number from 0 to 65535 (0: any)");
 	f.host_port = (uint16_t)port;
 	p += n + 1;
 	if (!field_before(p, ':', &n))
 		return conf_fail(e, (size_t)(p - text), 0, "after '-' comes [guestaddr]:guestport");
 	if (n && !conf_addr(p, n, &f.guest_be))
-		return conf_fail(e, (size_t)(p - text), n, "the guest address is an IPv4 address, or nothing");
+		return conf_fail(
+			e, (size_t)(p - text), n, "the guest address is an IPv4 address, or nothing");
 	p += n + 1;
 	if (!conf_number(p, strlen(p), 0, 1, 65535, &port))
-		return conf_fail(e, (size_t)(p - text), strlen(p), "the guest port is a number from 1 to 65535");
+		return conf_fail(
+			e, (size_t)(p - text), strlen(p), "the guest port is a number from 1 to 65535");
 	f.guest_port = (uint16_t)port;
 	*ret = f;
 	return true;
@@ -276,7 +280,7 @@ static uint32_t default_addr(const struct user_conf *c, uint32_t host_bits)
 {
 	uint32_t a = c->net_be | (htonl(host_bits) & ~c->mask_be);
 
-	/* In a small network .15 is the broadcast address: the first guest is the one after the name server. */
+	/* In a small network .15 is the broadcast address: guests begin after the name server. */
 	return in_net(c, a) ? a : c->net_be | htonl(4);
 }
 
@@ -292,7 +296,7 @@ bool user_conf_check(struct user_conf *c, struct conf_error *e)
 		c->dhcp_start_be = default_addr(c, 0x020f);
 	(void)inet_ntop(AF_INET, &c->net_be, net, sizeof(net));
 	(void)snprintf(text, sizeof(text), "must be an address of the network %s/%d", net,
-			__builtin_popcount(c->mask_be));
+		__builtin_popcount(c->mask_be));
 	if (!in_net(c, c->host_be))
 		return fail_option(e, "host", text);
 	if (!in_net(c, c->dns_be) && (c->restricted || (c->dns_be & c->mask_be) == c->net_be))
@@ -309,8 +313,8 @@ bool user_conf_check(struct user_conf *c, struct conf_error *e)
 		if (!guest_be || (in_net(c, guest_be) && guest_be != c->host_be && guest_be != c->dns_be))
 			continue;
 		(void)inet_ntop(AF_INET, &guest_be, a, sizeof(a));
-		(void)snprintf(text, sizeof(text), "cannot lead to %s: no guest of %s/%d has that address", a, net,
-				__builtin_popcount(c->mask_be));
+		(void)snprintf(text, sizeof(text), "cannot lead to %s: no guest of %s/%d has that address", a,
+			net, __builtin_popcount(c->mask_be));
 		return fail_option(e, "hostfwd", text);
 	}
 	return true;

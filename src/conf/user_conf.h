@@ -17,7 +17,7 @@ enum user_port_kind {
 	USER_PORT_STREAM_LISTEN,  /* stream:PATH: listens; QEMU connects, again after a restart */
 	USER_PORT_STREAM_CONNECT, /* stream:PATH,connect: connects, and again when the other end comes back */
 	USER_PORT_FD,             /* fd:N: a connected or a listening stream socket, or a tap */
-	USER_PORT_NETNS,          /* netns:PID|PATH, or bare netns with a command: a tap in a network namespace */
+	USER_PORT_NETNS,          /* netns[:PID|PATH]: a tap in a network namespace */
 	USER_PORT_KIND_MAX,
 };
 
@@ -33,11 +33,11 @@ struct user_port {
 
 /* hostfwd=[tcp|udp]:[hostaddr]:hostport-[guestaddr]:guestport */
 struct user_forward {
-	uint8_t proto;        /* IPPROTO_TCP, IPPROTO_UDP */
-	uint32_t host_be;     /* where to listen; when the line named none: any or loopback, as the caller asked */
-	uint16_t host_port;   /* host order; 0: any free one, which is printed */
-	uint32_t guest_be;    /* 0: dhcpstart */
-	uint16_t guest_port;  /* host order */
+	uint8_t proto;       /* IPPROTO_TCP, IPPROTO_UDP */
+	uint32_t host_be;    /* where to listen; any or loopback, as the caller asked, if not said */
+	uint16_t host_port;  /* host order; 0: any free one, which is printed */
+	uint32_t guest_be;   /* 0: dhcpstart */
+	uint16_t guest_port; /* host order */
 };
 
 struct user_conf {
@@ -47,7 +47,7 @@ struct user_conf {
 	char search[USER_SEARCH_MAX][USER_NAME_BYTES];
 	unsigned int n_search;
 	bool restricted, no_host_loopback, no_peek_off, no_sandbox, isolated, stats, debug;
-	char pcap[USER_PATH_BYTES]; /* empty: none */
+	char pcap[USER_PATH_BYTES];    /* empty: none */
 	struct user_forward *forwards; /* heap */
 	unsigned int n_forwards;
 	struct user_port *ports; /* heap */

@@ -37,7 +37,8 @@ static bool check_ifname(const char *name, size_t at, struct conf_error *e)
 		return conf_fail(e, at, n, "an interface name has 1 to 15 characters");
 	for (size_t i = 0; i < n; i++)
 		if (name[i] <= ' ' || name[i] > '~' || strchr("/:%", name[i]))
-			return conf_fail(e, at + i, 1, "an interface name has no blanks and none of '/', ':', '%%'");
+			return conf_fail(
+				e, at + i, 1, "an interface name has no blanks and none of '/', ':', '%%'");
 	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 		return conf_fail(e, at, n, "'%s' cannot name an interface", name);
 	return true;
@@ -51,7 +52,7 @@ static bool parse_stream(const char *what, size_t at, struct user_port *p, struc
 		return conf_fail(e, at, 0, "the path of the socket is missing: stream:PATH");
 	if (n >= sizeof(((struct sockaddr_un *)0)->sun_path))
 		return conf_fail(e, at, n, "the path of a socket has at most %zu bytes, not %zu",
-				sizeof(((struct sockaddr_un *)0)->sun_path) - 1, n);
+			sizeof(((struct sockaddr_un *)0)->sun_path) - 1, n);
 	p->kind = USER_PORT_STREAM_LISTEN;
 	memcpy(p->path, what, n + 1);
 	return true;
@@ -74,7 +75,8 @@ static bool parse_netns(const char *what, size_t at, struct user_port *p, struct
 
 	p->kind = USER_PORT_NETNS;
 	if (*what == '\0')
-		return conf_fail(e, at, 0, "netns:PID or netns:PATH; for a namespace of its own: netns -- COMMAND");
+		return conf_fail(
+			e, at, 0, "netns:PID or netns:PATH; for a namespace of its own: netns -- COMMAND");
 	if (conf_number(what, strlen(what), 10, 1, INT_MAX, &pid)) {
 		p->pid = (pid_t)pid;
 		(void)snprintf(p->path, sizeof(p->path), "/proc/%d/ns/net", (int)pid);
@@ -107,7 +109,8 @@ static bool parse_option(const char *part, size_t at, struct user_port *p, struc
 		return conf_fail(e, at, strlen(part), "after netns come ,ifname=NAME and ,noconfig only");
 	if (p->kind == USER_PORT_FD)
 		return conf_fail(e, at, strlen(part), "nothing comes after fd:N");
-	return conf_fail(e, at, strlen(part), "after stream:PATH comes ,connect only; a comma in PATH is written ,,");
+	return conf_fail(
+		e, at, strlen(part), "after stream:PATH comes ,connect only; a comma in PATH is written ,,");
 }
 
 bool user_conf_parse_port(const char *text, struct user_port *ret, struct conf_error *e)
@@ -117,7 +120,7 @@ bool user_conf_parse_port(const char *text, struct user_port *ret, struct conf_e
 		bool (*parse)(const char *what, size_t at, struct user_port *p, struct conf_error *e);
 	} kinds[] = {{"stream:", parse_stream}, {"fd:", parse_fd}, {"netns:", parse_netns}};
 	_cleanup_free_ struct user_port *p = calloc(1, sizeof(*p));
-	char part[USER_PATH_BYTES];
+	char part[USER_PATH_BYTES] = "";
 	size_t at, next = next_part(text, 0, part, sizeof(part));
 	unsigned int i;
 

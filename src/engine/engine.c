@@ -42,6 +42,7 @@ struct engine {
 	struct loop *loop;
 	struct gateway *gateway;
 	const struct port_owner *owner; /* of ports: the lan */
+	struct capture_file *capture;   /* of all ports; NULL: none */
 	struct engine_port ports[PORT_MAX];
 	unsigned int n_ports;
 };
@@ -124,19 +125,6 @@ static void free_port_p(struct port **p)
 	*p = port_free(*p);
 }
 
-/* All captures write to one file; each holds a descriptor of its own. */
-static int new_capture(struct engine *e, struct port **ret)
-{
-	_cleanup_close_ int fd = fcntl(e->config->pcap_fd, F_DUPFD_CLOEXEC, 0);
-
-	if (fd < 0)
-		return -errno;
-	int r = capture_port_new(e->loop, e->owner, fd, e->config->pcap_snap_bytes, ret);
-	if (r == 0)
-		(void)TAKE_FD(fd);
-	return r;
-}
-
 /* On success m's descriptor is the port's. */
 static int add_port(struct engine *e, struct msg *m)
 {
@@ -147,8 +135,8 @@ static int add_port(struct engine *e, struct msg *m)
 
 	if (ep->port)
 		return -EEXIST;
-	if (e->config->pcap_fd >= 0) {
-		r = new_capture(e, &outer);
+	if (e->capture) {
+		r = capture_port_new(e->loop, e->owner, e->capture, &outer);
 		if (r < 0)
 			return r;
 	}
@@ -333,6 +321,11 @@ static int init(struct engine *e)
 	if (r < 0)
 		return r;
 	e->owner = lan_owner(gateway_lan(e->gateway));
+	if (e->config->pcap_fd >= 0) {
+		r = capture_file_new(e->config->pcap_fd, e->config->pcap_snap_bytes, &e->capture);
+		if (r < 0)
+			return r;
+	}
 	int source = loop_source_add(e->loop, on_parent, e);
 	if (source < 0)
 		return source;
@@ -342,6 +335,7 @@ static int init(struct engine *e)
 static void done(struct engine *e)
 {
 	e->gateway = gateway_free(e->gateway);
+	e->capture = capture_file_free(e->capture);
 	e->loop = loop_free(e->loop);
 }
 

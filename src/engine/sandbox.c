@@ -86,10 +86,40 @@ static const struct arg_rule arg_rules[] = {
 #ifdef VMLAN_SANITIZED
 /* What sanitisers call to keep their books and to print a report. Such a build is not shipped. */
 static const char *const sanitiser_calls[] = {
-	"clone", "exit", "futex", "getpid", "gettid", "getrandom", "getrlimit", "getrusage", "getuid", "geteuid",
-	"kill", "lseek", "mprotect", "nanosleep", "newfstatat", "fstat", "pipe", "pipe2", "prctl", "prlimit64",
-	"process_vm_readv", "rseq", "rt_sigaction", "rt_sigprocmask", "sched_getaffinity", "sched_yield",
-	"set_robust_list", "sigaltstack", "sysinfo", "tgkill", "uname", "write", "read", "clock_nanosleep",
+	"clone",
+	"exit",
+	"futex",
+	"getpid",
+	"gettid",
+	"getrandom",
+	"getrlimit",
+	"getrusage",
+	"getuid",
+	"geteuid",
+	"kill",
+	"lseek",
+	"mprotect",
+	"nanosleep",
+	"newfstatat",
+	"fstat",
+	"pipe",
+	"pipe2",
+	"prctl",
+	"prlimit64",
+	"process_vm_readv",
+	"rseq",
+	"rt_sigaction",
+	"rt_sigprocmask",
+	"sched_getaffinity",
+	"sched_yield",
+	"set_robust_list",
+	"sigaltstack",
+	"sysinfo",
+	"tgkill",
+	"uname",
+	"write",
+	"read",
+	"clock_nanosleep",
 };
 /* A report looks for files; it must not find any, nor be killed for looking. */
 static const char *const sanitiser_refused[] = {"open", "openat", "readlink", "readlinkat", "access", "stat"};
@@ -166,7 +196,8 @@ static bool is_in_range(gid_t gid, unsigned long low, unsigned long high)
 	return gid >= low && gid <= high;
 }
 
-/* The group that a ping socket will need and nobody's own is not: one that we are in, if one serves. */
+/* The group that a ping socket will need and nobody's own is not: one that we are in, if one serves. False
+ * if none is needed, or none would do. */
 static bool find_ping_group(gid_t *ret)
 {
 	gid_t groups[256];
@@ -189,13 +220,10 @@ static bool find_ping_group(gid_t *ret)
 	return true;
 }
 
-/* Root's ids for nobody's. */
-static bool become_nobody(void)
+/* Root's ids for nobody's, and the group that is to be kept (NULL: none). */
+static bool become_nobody(const gid_t *kept)
 {
-	gid_t ping_group;
-	size_t n_groups = find_ping_group(&ping_group) ? 1 : 0;
-
-	if (setgroups(n_groups, &ping_group) < 0 && setgroups(0, NULL) < 0)
+	if (setgroups(kept ? 1 : 0, kept) < 0 && setgroups(0, NULL) < 0)
 		return false;
 	return setresgid(NOBODY, NOBODY, NOBODY) == 0 && setresuid(NOBODY, NOBODY, NOBODY) == 0;
 }
@@ -229,7 +257,7 @@ static bool mount_and_pivot(void)
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(places) && !mounted; i++)
 		mounted = mount("none", places[i], "tmpfs", MS_NODEV | MS_NOEXEC | MS_NOSUID,
-					  "nr_inodes=2,nr_blocks=1,mode=0555") == 0 &&
+				  "nr_inodes=2,nr_blocks=1,mode=0555") == 0 &&
 			  chdir(places[i]) == 0;
 	if (!mounted)
 		return false;
@@ -347,14 +375,17 @@ int sandbox_enter(pid_t parent, char ret_missing[SANDBOX_TEXT_BYTES])
 	bool privileged = has_cap(CAP_SYS_ADMIN);
 	bool is_root = geteuid() == 0 && has_cap(CAP_SETUID) && has_cap(CAP_SETGID);
 	const char *remedy = namespace_remedy();
+	gid_t ping_group;
+	const gid_t *kept = is_root && find_ping_group(&ping_group) ? &ping_group : NULL;
 	int r = drop_bounding_set();
 
 	/* Nobody's user namespace would map nobody only: root that must make one changes ids first. */
-	if (r == 0 && is_root && !privileged && !become_nobody())
+	if (r == 0 && is_root && !privileged && !become_nobody(kept))
 		report(&missing, "runs as root, since there is no user %d here", NOBODY);
 	if (r == 0 && (!unshare_mounts(privileged) || !mount_and_pivot()))
-		report(&missing, "the file system is not hidden from the engine (%s): %s", strerror(errno), remedy);
-	if (r == 0 && is_root && privileged && !become_nobody())
+		report(&missing, "the file system is not hidden from the engine (%s): %s", strerror(errno),
+			remedy);
+	if (r == 0 && is_root && privileged && !become_nobody(kept))
 		report(&missing, "runs as root, since there is no user %d here", NOBODY);
 	/* A new user namespace came with a full set of everything. */
 	if (r == 0 && capng_get_caps_process() == 0)

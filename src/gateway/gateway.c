@@ -308,9 +308,7 @@ static bool gateway_work(void *ctx)
 	bool more = work_flows(g);
 
 	flow_reap(g->flows);
-	if (!more)
-		(void)gw_tcp_fill_pool(g);
-	return more;
+	return gw_tcp_fill_pool(g) || more;
 }
 
 /* Flows need descriptors: as many in all as the limit leaves, so that the engine itself never runs out. */
@@ -385,6 +383,7 @@ int gateway_new(const struct gateway_config *c, struct gateway **ret)
 		struct lan_config lc = {
 			.loop = c->loop,
 			.gateway_mac = c->mac,
+			.gateway_be = {c->host_be, c->dns_be},
 			.isolated = c->isolated,
 			.input = gw_input,
 			.room = gw_room,
@@ -452,4 +451,5 @@ void gateway_set_resolvers(struct gateway *g, const union sock_addr *servers, un
 	g->n_resolvers = MIN(n, (unsigned int)GATEWAY_DNS_MAX);
 	memcpy(g->resolvers, servers, g->n_resolvers * sizeof(*servers));
 	g->resolver = 0;
+	g->dns_asked_ms = 0;
 }

@@ -75,9 +75,11 @@ struct gateway {
 
 	union sock_addr resolvers[GATEWAY_DNS_MAX];
 	unsigned int n_resolvers, resolver; /* the one in use */
+	uint64_t dns_asked_ms;              /* the first query that it has not answered; 0: none */
 
 	int pool[GW_SOCK_POOL]; /* unconnected IPv4 TCP sockets, options set */
 	unsigned int n_pool;
+	bool pool_failed;
 	bool peek_off4, peek_off6; /* the kernel has SO_PEEK_OFF for TCP */
 	bool udp_segment;
 	bool ping_hinted;
@@ -177,5 +179,5 @@ void gw_tcp_timer_due(struct gateway *g, struct flow *f);
 void gw_tcp_wake(struct gateway *g, struct flow *f);
 /* The guest or its port is gone: the host's end is reset. */
 void gw_tcp_abort(struct gateway *g, struct flow *f);
-/* Opens sockets ahead; true while the pool is not full. */
+/* Opens sockets ahead, while nobody waits. true: it would like to, and asks for an idle moment. */
 bool gw_tcp_fill_pool(struct gateway *g);

@@ -10,6 +10,8 @@
 #define EVICT_LOOK         16 /* how many of the oldest are looked at for one that may go */
 #define REMOTE_PORT_TRIES  16
 #define FILL_BURST         4
+#define POOL_LOW           8
+#define FIRST_WINDOW_BYTES 32768
 #define KEEP_TRIES         9
 #define KEEP_AGAIN_MS      75000
 #define SOCKET_EVENTS      (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
@@ -51,11 +53,17 @@ int gw_tcp_init(struct gateway *g)
 
 bool gw_tcp_fill_pool(struct gateway *g)
 {
+	if (g->n_pool >= GW_SOCK_POOL || g->pool_failed)
+		return false;
+	if (!loop_is_idle(g->loop))
+		return g->n_pool < POOL_LOW;
 	for (int i = 0; i < FILL_BURST && g->n_pool < GW_SOCK_POOL; i++) {
 		int fd = g->sock.ops->open(g->sock.ctx, AF_INET, SOCK_STREAM, 0);
 
-		if (fd < 0)
+		if (fd < 0) {
+			g->pool_failed = true; /* no descriptor left: each flow asks for its own, and says so */
 			return false;
+		}
 		set_options(g, fd, g->peek_off4);
 		g->pool[g->n_pool++] = fd;
 	}
@@ -412,10 +420,8 @@ static void connected(struct gateway *g, struct flow *f, uint32_t events)
 		s->flags |= GW_TCP_READABLE;
 	s->state = GW_TCP_SYN_RCVD;
 	s->snd_nxt = s->snd_max = s->iss + 1;
-	gw_tcp_update_window(g, f);
-	/* The first window is not scaled, and no smaller than a first flight. */
-	if (s->rcv_adv - s->rcv_nxt < 32768)
-		s->rcv_adv = s->rcv_nxt + 32768;
+	/* A new socket has room for a first flight; how much more is looked at when that has come. */
+	s->rcv_adv = s->rcv_nxt + FIRST_WINDOW_BYTES;
 	gw_tcp_send_flags(g, f, TCP_SYN | TCP_ACK);
 	gw_timer_arm(g, f, gw_now(g) + s->rto_ms);
 }
@@ -435,6 +441,9 @@ void gw_tcp_event(void *ctx, uint32_t number, uint32_t events)
 	}
 	if (events & EPOLLIN)
 		f->tcp.flags |= GW_TCP_READABLE;
+	/* Before the end of file the error comes by reading; behind it nobody reads. */
+	if ((events & EPOLLERR) && (f->tcp.flags & GW_TCP_HOST_EOF))
+		f->tcp.flags |= GW_TCP_HOST_ERROR;
 	if ((events & EPOLLOUT) && (f->tcp.flags & GW_TCP_OUT_ARMED)) {
 		f->tcp.flags &= ~(uint32_t)GW_TCP_OUT_ARMED;
 		f->tcp.flags |= GW_TCP_OUT_READY;
@@ -451,6 +460,9 @@ static void reopen_window(struct gateway *g, struct flow *f)
 	uint32_t before = s->rcv_adv;
 
 	s->flags &= ~(uint32_t)GW_TCP_OUT_READY;
+	/* A socket shut for writing is always writable: asking again would answer at once, again and again. */
+	if (s->flags & GW_TCP_GUEST_FIN)
+		return;
 	gw_tcp_update_window(g, f);
 	if (s->flags & GW_TCP_SOCKET_FULL) {
 		if (s->flags & GW_TCP_OUT_ARMED)
@@ -470,7 +482,7 @@ void gw_tcp_work(struct gateway *g, struct flow *f)
 
 	if (s->state != GW_TCP_ESTABLISHED)
 		return;
-	if ((s->flags & GW_TCP_OUT_READY) || (s->flags & (GW_TCP_SOCKET_FULL | GW_TCP_OUT_ARMED)) == GW_TCP_SOCKET_FULL)
+	if (s->flags & GW_TCP_OUT_READY)
 		reopen_window(g, f);
 	else if ((s->flags & GW_TCP_ACK_DUE) && !(s->flags & GW_TCP_GUEST_FIN) &&
 			(s->rcv_nxt - s->rcv_looked >= 16384 || s->rcv_adv - s->rcv_nxt < 16384))

@@ -36,7 +36,7 @@ static void take_ack(struct gateway *g, struct flow *f, uint32_t ack)
 	uint32_t n = ack - t->snd_una;
 
 	if ((t->flags & GW_TCP_FIN_SENT) && ack == t->snd_max) {
-		t->flags |= GW_TCP_FIN_ACKED;
+		t->flags |= GW_TCP_FIN_ACKED | GW_TCP_HOST_EOF; /* EOF also if the FIN was about to be sent again */
 		n--;
 	}
 	if ((t->flags & GW_TCP_TIMING) && tcp_seq_lt(t->rtt_seq, ack))
@@ -63,8 +63,8 @@ static enum drop_reason process_ack(struct gateway *g, struct flow *f, const str
 		gw_tcp_send_ack(g, f);
 		return DROP_OUT_OF_WINDOW;
 	}
-	bool advanced = tcp_seq_lt(s->snd_una, t->ack);
-	if (advanced) {
+	bool newer = tcp_seq_lt(s->snd_una, t->ack);
+	if (newer) {
 		take_ack(g, f, t->ack);
 		flow_mark(g->flows, f);
 	} else if (t->ack == s->snd_una && n_payload == 0 && !(t->flags & TCP_FIN) && window == s->snd_wnd &&
@@ -74,10 +74,11 @@ static enum drop_reason process_ack(struct gateway *g, struct flow *f, const str
 			flow_mark(g->flows, f);
 		}
 	}
-	/* RFC 9293, 3.10.7.4: the window of the newest segment; and always that of a new acknowledgement, which
-	 * a retransmission may carry: with the old window the right edge would be too far. */
-	if (advanced || (t->ack == s->snd_una && !tcp_seq_lt(t->seq, s->snd_wl1))) {
-		s->snd_wl1 = tcp_seq_lt(s->snd_wl1, t->seq) ? t->seq : s->snd_wl1;
+	/* RFC 9293, 3.10.7.4: the window of the newest segment. One that acknowledges more is newer, though
+	 * what a guest sends again has lower numbers than its last: left out, its window would be counted
+	 * from the new snd_una, beyond what the guest has room for. */
+	if (newer || (t->ack == s->snd_una && !tcp_seq_lt(t->seq, s->snd_wl1))) {
+		s->snd_wl1 = t->seq;
 		if (window != s->snd_wnd) {
 			s->snd_wnd = window;
 			flow_mark(g->flows, f);
@@ -117,7 +118,8 @@ static enum drop_reason take_text(struct gateway *g, struct flow *f, const struc
 	if (taken == (ssize_t)n)
 		return DROP_NONE;
 	g->n.tcp_partial++;
-	s->flags |= GW_TCP_SOCKET_FULL;
+	/* The kernel knows that we wait (SOCK_NOSPACE) and will say EPOLLOUT. */
+	s->flags |= GW_TCP_SOCKET_FULL | GW_TCP_OUT_ARMED;
 	return DROP_SOCKET_FULL;
 }
 
@@ -263,6 +265,11 @@ enum drop_reason gw_tcp_segment(struct gateway *g, struct flow *f, struct gw_pkt
 		break;
 	}
 	if (!acceptable(s, t->seq, n_seq)) {
+		/* A guest that probes a closed window with a byte acknowledges from behind that byte: "special
+		 * allowance should be made to accept valid ACKs" (RFC 9293, 3.10.7.4). */
+		if (s->state == GW_TCP_ESTABLISHED && s->rcv_adv == s->rcv_nxt && t->seq == s->rcv_nxt + 1 && n_seq == 0 &&
+				(t->flags & (TCP_ACK | TCP_RST)) == TCP_ACK)
+			return process_ack(g, f, t, 0);
 		if (s->state == GW_TCP_SYN_RCVD && (t->flags & TCP_SYN) && t->seq + 1 == s->rcv_nxt && !(t->flags & TCP_ACK))
 			gw_tcp_send_flags(g, f, TCP_SYN | TCP_ACK); /* ours was lost */
 		else if (!(t->flags & TCP_RST))

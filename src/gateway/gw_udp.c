@@ -33,10 +33,11 @@
 #define UDP_SLOT_BYTES    65536u
 #define UDP_CONTROL_BYTES 64
 #define IDLE_DNS_MS       10000
-#define DNS_RETRY_MS      500
+#define DNS_RETRY_MS      1000 /* longer than recursion takes, shorter than clients wait */
 #define IDLE_UNREPLIED_MS 30000
 #define IDLE_STREAM_MS    180000
 #define ASK_AGAIN_MS      1000
+#define DNS_PORT          53
 #define DHCP_SERVER_PORT  67
 #define DHCP_CLIENT_PORT  68
 
@@ -200,18 +201,38 @@ static struct flow *open_flow(struct gateway *g, struct gw_pkt *k, const struct 
 	return f;
 }
 
-/* A guest that asks again has had no answer: the next resolver, for this flow and for later ones. */
-static void dns_retry(struct gateway *g, struct flow *f)
+static bool asks_resolver_in_use(const struct gateway *g, const struct flow *f)
 {
 	struct ip_addr host;
 	uint16_t port;
 
-	if (!(f->udp.flags & UDP_DNS) || f->udp.n_to_host == 0 || f->udp.n_to_guest || g->n_resolvers < 2)
-		return;
-	if (gw_now(g) - f->used_ms < DNS_RETRY_MS)
-		return; /* A and AAAA asked for side by side, not a retry */
-	if (sock_addr_get(&g->resolvers[g->resolver], &host, &port) && ip_addr_eq(&host, &f->host))
+	return f->udp.flags & UDP_DNS && sock_addr_get(&g->resolvers[g->resolver], &host, &port) &&
+			ip_addr_eq(&host, &f->host);
+}
+
+/* The resolver in use has refused, or been silent since it was first asked: the next one, for all. A
+ * client may ask again from the same port or, as most do now, from a new one. */
+static void resolver_failed(struct gateway *g)
+{
+	if (g->n_resolvers > 1)
 		gw_next_resolver(g);
+	g->dns_asked_ms = 0;
+}
+
+/* Before a query is sent. */
+static void resolver_asked(struct gateway *g)
+{
+	if (g->dns_asked_ms && gw_now(g) - g->dns_asked_ms >= DNS_RETRY_MS)
+		resolver_failed(g);
+	if (!g->dns_asked_ms)
+		g->dns_asked_ms = gw_now(g);
+}
+
+/* A flow whose query went unanswered follows to the resolver in use. */
+static void dns_retry(struct gateway *g, struct flow *f)
+{
+	if (!(f->udp.flags & UDP_DNS) || f->udp.n_to_guest || asks_resolver_in_use(g, f))
+		return;
 	if (!sock_addr_get(&g->resolvers[g->resolver], &f->host, &f->host_port))
 		return;
 	(void)g->sock.ops->close(g->sock.ctx, f->fd); /* the family may change: connect() again is not enough */
@@ -456,6 +477,8 @@ enum drop_reason gw_udp_input(struct gateway *g, struct gw_pkt *k)
 		.kind = FLOW_UDP,
 	};
 	struct flow *f = flow_find(g->flows, &key);
+	if (k->ip.dst_be == g->c.dns_be && udp.dst_port == DNS_PORT)
+		resolver_asked(g);
 	if (!f)
 		f = open_flow(g, k, &key, &reason);
 	else
@@ -616,6 +639,8 @@ void gw_udp_work(struct gateway *g, struct flow *f)
 		if (n <= 0)
 			return;
 		f->udp.n_to_guest = MIN(f->udp.n_to_guest + (unsigned int)n, 1u << 30);
+		if (asks_resolver_in_use(g, f))
+			g->dns_asked_ms = 0;
 		g->n.udp_to_guest += (unsigned int)n;
 		flow_touch(g->flows, f, gw_now(g));
 		for (unsigned int k = 0; k < (unsigned int)n;)
@@ -633,8 +658,11 @@ void gw_udp_event(void *ctx, uint32_t number, uint32_t events)
 
 	if (f->dying || f->key.kind != FLOW_UDP || f->fd < 0)
 		return;
-	if (events & EPOLLERR)
+	if (events & EPOLLERR) {
 		gw_drain_errors(g, f);
+		if (asks_resolver_in_use(g, f))
+			resolver_failed(g);
+	}
 	gw_udp_work(g, f);
 }
 

@@ -247,6 +247,20 @@ static inline bool accept_source(struct lan *l, struct port *p, const struct mac
 	return true;
 }
 
+/* ARP of a guest whose sender is the gateway's address (RFC 826). */
+static bool claims_gateway(const struct lan *l, const struct frame *f)
+{
+	struct rd r = rd_of(f->head, f->head_bytes);
+	uint32_t sender_be;
+
+	(void)rd_bytes(&r, 2 * MAC_BYTES);
+	if (rd_u16(&r) != ETH_TYPE_ARP)
+		return false;
+	(void)rd_bytes(&r, 8 + MAC_BYTES);
+	rd_copy(&r, &sender_be, sizeof(sender_be));
+	return sender_be != 0 && (sender_be == l->config.gateway_be[0] || sender_be == l->config.gateway_be[1]);
+}
+
 /* Whether the frame goes up, after it was sent to the other ports it is for. */
 static bool classify(struct lan *l, struct port *p, const struct frame *f)
 {
@@ -264,6 +278,10 @@ static bool classify(struct lan *l, struct port *p, const struct frame *f)
 		return true;
 	if (is_link_local_group(&dst)) {
 		drop(l, p, DROP_NOT_FOR_US);
+		return false;
+	}
+	if (unlikely(claims_gateway(l, f))) {
+		drop(l, p, DROP_FORGED_SOURCE);
 		return false;
 	}
 	struct port *to = mac_is_group(&dst) ? NULL : lan_find_station(l, &dst);

@@ -4,7 +4,8 @@
  * A frame to the gateway's own MAC, the common case, goes straight up. A frame to a known station goes
  * to its port with its offload header rebuilt; group and unknown destinations go to every other port
  * and to the gateway. The forwarding table is capped per port (the entry longest unused goes first), so
- * that a guest with many addresses ages only its own. The gateway's MAC as a source is refused. */
+ * that a guest with many addresses ages only its own. The gateway's MAC as a source is refused, and ARP
+ * from a guest that claims one of the gateway's addresses: it would turn the others' traffic to it. */
 #pragma once
 
 #include "port.h"
@@ -16,6 +17,7 @@ struct lan;
 struct lan_config {
 	struct loop *loop;
 	struct mac gateway_mac;
+	uint32_t gateway_be[2]; /* its addresses, which no guest may claim by ARP; 0: none */
 	bool isolated; /* guests reach the gateway only */
 	/* The gateway's side; frames that are for it, valid during the call. */
 	void (*input)(void *ctx, struct port *p, const struct frame *frames, unsigned int n);

@@ -28,6 +28,7 @@ struct loop {
 	int n_hooks;
 	struct loop_timer *timers; /* by due_ms */
 	bool busy;                 /* a hook has more to do */
+	bool idle;                 /* no event in this batch */
 	bool stopped;
 	int code;
 	struct epoll_event batch[LOOP_BATCH];
@@ -162,6 +163,11 @@ uint64_t loop_next_ms(const struct loop *l)
 	return l->timers ? l->timers->due_ms : UINT64_MAX;
 }
 
+bool loop_is_idle(const struct loop *l)
+{
+	return l->idle;
+}
+
 static void run_timers(struct loop *l)
 {
 	while (l->timers && l->timers->due_ms <= l->now_ms) {
@@ -195,6 +201,7 @@ int loop_run_once(struct loop *l, int max_wait_ms)
 		return -errno;
 	l->now_ms = l->clock.now_ms(l->clock.ctx);
 	l->n_batch = MAX(n, 0);
+	l->idle = n <= 0;
 	for (int i = 0; i < n; i++) {
 		uint64_t data = l->batch[i].data.u64;
 		const struct loop_source *s = &l->sources[data >> 32];

@@ -58,6 +58,9 @@ uint64_t loop_next_ms(const struct loop *l);
 /* The time at which the current batch began. */
 uint64_t loop_now_ms(const struct loop *l);
 
+/* Whether the current batch brought no event: for hooks that have something to do while nobody waits. */
+bool loop_is_idle(const struct loop *l);
+
 /* One batch: waits at most max_wait_ms (-1: for ever), runs handlers, timers, hooks. 0 or -errno. */
 int loop_run_once(struct loop *l, int max_wait_ms);
 /* Until loop_stop(); returns its code, or -errno. */

@@ -69,8 +69,8 @@ static bool arrange_descriptors(int msg_fd, int pcap_fd)
 	return true;
 }
 
-static int in_child(const struct child *c, const struct user_conf *conf, uint16_t mtu, int msg_fd, int pcap_fd,
-		pid_t parent)
+static int in_child(const struct child *c, const struct user_conf *conf, uint16_t mtu, int msg_fd,
+	int pcap_fd, pid_t parent)
 {
 	struct engine_config ec = {.msg_fd = MSG_FD,
 		.parent = parent,

@@ -77,10 +77,10 @@ static int mount_resolv_conf(const struct command_config *c)
 	char addr[INET_ADDRSTRLEN], text[2400];
 
 	(void)inet_ntop(AF_INET, &c->dns_be, addr, sizeof(addr));
-	(void)snprintf(text, sizeof(text), "nameserver %s\n%s%s%s", addr, c->search[0] ? "search " : "", c->search,
-		c->search[0] ? "\n" : "");
+	(void)snprintf(text, sizeof(text), "nameserver %s\n%s%s%s", addr, c->search[0] ? "search " : "",
+		c->search, c->search[0] ? "\n" : "");
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
-			mount("none", "/tmp", "tmpfs", MS_NODEV | MS_NOEXEC | MS_NOSUID, "mode=0755,size=64k") < 0)
+		mount("none", "/tmp", "tmpfs", MS_NODEV | MS_NOEXEC | MS_NOSUID, "mode=0755,size=64k") < 0)
 		return -errno;
 	int fd = open("/tmp/resolv.conf", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	int r = fd < 0 ? -errno : 0;

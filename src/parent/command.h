@@ -9,16 +9,16 @@
 #include "netns.h"
 
 struct command {
-	pid_t pid;  /* 0: none, or it has ended */
-	int go_fd;  /* closed to let it not begin; a byte lets it */
+	pid_t pid; /* 0: none, or it has ended */
+	int go_fd; /* closed to let it not begin; a byte lets it */
 };
 
 struct command_config {
 	char **argv;
 	struct netns_tap tap;
-	uint32_t dns_be;           /* in its /etc/resolv.conf */
-	const char *search;        /* of resolv.conf: "a.example b.example"; "": none */
-	struct rlimit n_files;     /* to be given back before it starts */
+	uint32_t dns_be;       /* in its /etc/resolv.conf */
+	const char *search;    /* of resolv.conf: "a.example b.example"; "": none */
+	struct rlimit n_files; /* to be given back before it starts */
 };
 
 /* Starts the process, which waits. Returns the tap in its namespace, or -errno with ret_what. */

@@ -10,9 +10,9 @@
 #include "log.h"
 #include "unixsock.h"
 
-#define MTU_NETNS        65520
-#define MTU_ETHERNET     1500
-#define DIAL_DELAY_MS    100
+#define MTU_NETNS         65520
+#define MTU_ETHERNET      1500
+#define DIAL_DELAY_MS     100
 #define DIAL_DELAY_MAX_MS 1000
 
 uint16_t guests_mtu(const struct user_conf *conf)
@@ -54,7 +54,7 @@ static int given_socket_kind(int fd, enum msg_port_kind *ret)
 	socklen_t n_type = sizeof(type), n_listens = sizeof(listens);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n_type) < 0 ||
-			getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n_listens) < 0)
+		getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n_listens) < 0)
 		return -errno;
 	*ret = listens ? MSG_PORT_STREAM_LISTENING : MSG_PORT_STREAM_CONNECTED;
 	return type == SOCK_STREAM ? 0 : -ESOCKTNOSUPPORT;
@@ -81,7 +81,8 @@ static int open_given(struct guest *g)
 		g->kind = MSG_PORT_TAP;
 		r = given_tap_check(g->conf->fd);
 	}
-	if (r == 0 && (fcntl(g->conf->fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(g->conf->fd, F_SETFL, O_NONBLOCK) < 0))
+	if (r == 0 &&
+		(fcntl(g->conf->fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(g->conf->fd, F_SETFL, O_NONBLOCK) < 0))
 		r = -errno;
 	if (r == 0)
 		g->fd = g->conf->fd;
@@ -92,8 +93,8 @@ static int open_given(struct guest *g)
 }
 
 /* `place`: the how many-th namespace it is; each gets the next address. */
-static void tap_config(const struct user_conf *conf, const struct user_port *p, unsigned int place,
-		struct netns_tap *ret)
+static void tap_config(
+	const struct user_conf *conf, const struct user_port *p, unsigned int place, struct netns_tap *ret)
 {
 	*ret = (struct netns_tap){
 		.mtu = guests_mtu(conf),
@@ -107,7 +108,7 @@ static void tap_config(const struct user_conf *conf, const struct user_port *p, 
 }
 
 static int open_fresh(const struct user_conf *conf, const struct rlimit *n_files, struct guest *g,
-		unsigned int place, struct command *ret_command)
+	unsigned int place, struct command *ret_command)
 {
 	char what[NETNS_WHAT_BYTES], search[USER_SEARCH_MAX * USER_NAME_BYTES] = "";
 	struct command_config c = {
@@ -115,7 +116,8 @@ static int open_fresh(const struct user_conf *conf, const struct rlimit *n_files
 	size_t at = 0;
 
 	for (unsigned int i = 0; i < conf->n_search; i++)
-		at += (size_t)snprintf(search + at, sizeof(search) - at, "%s%s", i ? " " : "", conf->search[i]);
+		at += (size_t)snprintf(
+			search + at, sizeof(search) - at, "%s%s", i ? " " : "", conf->search[i]);
 	tap_config(conf, g->conf, place, &c.tap);
 	g->fd = command_prepare(&c, ret_command, what);
 	if (g->fd < 0)
@@ -147,7 +149,7 @@ static int open_namespace(const struct user_conf *conf, struct guest *g, unsigne
 }
 
 bool guests_open(const struct user_conf *conf, const struct rlimit *n_files, struct guest *ret,
-		struct command *ret_command)
+	struct command *ret_command)
 {
 	unsigned int n_namespaces = 0;
 

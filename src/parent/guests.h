@@ -23,7 +23,7 @@ struct guest {
 /* Opens everything that conf's ports name; ret has conf->n_ports places. On failure says why and returns
  * false; what was opened is guests_done()'s to close. ret_command: the command of a bare netns. */
 bool guests_open(const struct user_conf *conf, const struct rlimit *n_files, struct guest *ret,
-		struct command *ret_command);
+	struct command *ret_command);
 void guests_done(struct guest *g, unsigned int n);
 
 /* The MTU of the network's one link: as told, or 65520 if all guests are namespaces, or 1500. */

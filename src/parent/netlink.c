@@ -58,8 +58,8 @@ static int finish(struct netlink *nl, const union request *q)
 	return r < 0 ? -errno : 0;
 }
 
-static struct nlmsghdr *begin_link(struct netlink *nl, union request *q, unsigned int ifindex,
-		unsigned int flags)
+static struct nlmsghdr *begin_link(
+	struct netlink *nl, union request *q, unsigned int ifindex, unsigned int flags)
 {
 	struct nlmsghdr *h = begin(nl, q, RTM_NEWLINK, 0);
 	struct ifinfomsg *i = mnl_nlmsg_put_extra_header(h, sizeof(*i));
@@ -71,8 +71,8 @@ static struct nlmsghdr *begin_link(struct netlink *nl, union request *q, unsigne
 	return h;
 }
 
-int netlink_link_set(struct netlink *nl, unsigned int ifindex, uint32_t txqueue_frames, uint32_t mtu,
-		const uint8_t mac[6])
+int netlink_link_set(
+	struct netlink *nl, unsigned int ifindex, uint32_t txqueue_frames, uint32_t mtu, const uint8_t mac[6])
 {
 	union request q;
 	struct nlmsghdr *h = begin_link(nl, &q, ifindex, 0);

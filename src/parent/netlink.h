@@ -17,7 +17,7 @@ int netlink_open(struct netlink *ret);
 void netlink_close(struct netlink *nl);
 
 int netlink_link_set(struct netlink *nl, unsigned int ifindex, uint32_t txqueue_frames, uint32_t mtu,
-		const uint8_t mac[6]);
+	const uint8_t mac[6]);
 int netlink_link_up(struct netlink *nl, unsigned int ifindex);
 int netlink_addr_add(struct netlink *nl, unsigned int ifindex, uint32_t addr_be, unsigned int prefix);
 /* -EEXIST: there is one. */

@@ -24,7 +24,6 @@
 
 #define TXQUEUE_FRAMES 8192
 
-
 /* What failed, if r says that something did; r. */
 static _printf_(3, 4) int step(int r, char what[NETNS_WHAT_BYTES], const char *format, ...)
 {
@@ -45,7 +44,9 @@ static int open_tap(const struct netns_tap *t, char what[NETNS_WHAT_BYTES])
 
 	if (fd < 0)
 		return step(-errno, what, "cannot open /dev/net/tun%s",
-			errno == ENOENT ? " (is the module tun loaded?)" : "");
+			errno == ENOENT   ? " (is the module tun loaded?)"
+			: errno == EACCES ? " (it should be open to all: chmod 0666 /dev/net/tun)"
+					  : "");
 	memcpy(r.ifr_name, t->ifname, sizeof(r.ifr_name));
 	if (ioctl(fd, TUNSETIFF, &r) < 0)
 		return step(-errno, what, "cannot make the interface %s%s", t->ifname,
@@ -53,8 +54,8 @@ static int open_tap(const struct netns_tap *t, char what[NETNS_WHAT_BYTES])
 	return TAKE_FD(fd);
 }
 
-static int configure(struct netlink *nl, const struct netns_tap *t, unsigned int ifindex,
-		char what[NETNS_WHAT_BYTES])
+static int configure(
+	struct netlink *nl, const struct netns_tap *t, unsigned int ifindex, char what[NETNS_WHAT_BYTES])
 {
 	unsigned int lo = if_nametoindex("lo");
 	int r = lo ? netlink_link_up(nl, lo) : 0;

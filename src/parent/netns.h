@@ -13,10 +13,10 @@ struct netns_tap {
 	char ifname[IFNAMSIZ];
 	uint8_t mac[6];
 	uint16_t mtu;
-	bool noconfig;        /* leave it down and without addresses */
-	uint32_t addr_be;     /* network order, as the next ones */
-	unsigned int prefix;  /* bits of the network's mask */
-	uint32_t gateway_be;  /* 0: no default route */
+	bool noconfig;       /* leave it down and without addresses */
+	uint32_t addr_be;    /* network order, as the next ones */
+	unsigned int prefix; /* bits of the network's mask */
+	uint32_t gateway_be; /* 0: no default route */
 };
 
 /* Each returns a descriptor of the tap (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR), or -errno and in ret_what

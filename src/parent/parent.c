@@ -248,9 +248,11 @@ static int start_engine(struct parent *p)
 static void restart_engine(struct parent *p, int sig)
 {
 	log_error("the engine was killed by signal %d (%s); %s", sig, strsignal(sig),
-		sig == SIGSYS ? "it made a system call that its sandbox forbids" : "connections through it are lost");
+		sig == SIGSYS ? "it made a system call that its sandbox forbids"
+			      : "connections through it are lost");
 	if (!child_may_restart(&p->child, loop_now_ms(p->loop))) {
-		log_error("the engine was killed more than %d times in a minute: giving up", CHILD_RESTARTS_MAX);
+		log_error("the engine was killed more than %d times in a minute: giving up",
+			CHILD_RESTARTS_MAX);
 		quit(p, 1);
 	} else if (start_engine(p) < 0) {
 		quit(p, 1);

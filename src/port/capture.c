@@ -4,8 +4,8 @@
  * One writev() a frame, straight from where its bytes are. Frames to the guest are written once they
  * were accepted; those received straight into their place just before, for afterwards the place is the
  * guest's. A file that takes nothing (a full disk) costs the capture that frame, and the next is tried
- * again; a block written in part ends the capture, since nothing behind it could be read. The guest's
- * traffic goes on in any case. */
+ * again; a block written in part ends the capture, for all its ports, since nothing behind it could be
+ * read. The guest's traffic goes on in any case. */
 /* seccomp: writev clock_gettime close */
 #include "capture.h"
 
@@ -16,15 +16,21 @@
 #include "pcapng.h"
 #include "segment.h"
 
+struct capture_file {
+	int fd;
+	uint32_t snap_bytes;
+	uint32_t n_interfaces;
+	bool ended; /* by a block written in part */
+	uint64_t n_failures;
+};
+
 struct capture_port {
 	struct port port;
 	struct loop *loop;
 	struct port_owner owner; /* the inner port's */
 	struct port *inner;
-	int fd;
-	uint32_t snap_bytes;
-	bool ended; /* by a block written in part */
-	uint64_t n_failures;
+	struct capture_file *file;
+	uint32_t interface;
 };
 
 static struct capture_port *capture_of(struct port *port)
@@ -40,17 +46,62 @@ static uint64_t wall_clock_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* 0, or -errno with nothing written, or -EIO with something written. */
-static int write_whole(int fd, const struct iovec *iov, unsigned int n_iov, size_t n_bytes)
+/* 0, or -errno; the file has ended if something was written, but not all. */
+static int file_write(struct capture_file *f, const struct iovec *iov, unsigned int n_iov, size_t n_bytes)
 {
 	ssize_t n;
 
+	if (f->ended)
+		return -EIO;
 	do
-		n = writev(fd, iov, (int)n_iov);
+		n = writev(f->fd, iov, (int)n_iov);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
-	return (size_t)n == n_bytes ? 0 : -EIO;
+	f->ended = (size_t)n != n_bytes;
+	return f->ended ? -EIO : 0;
+}
+
+static int file_write_bytes(struct capture_file *f, const uint8_t *bytes, const struct wr *end)
+{
+	size_t n_bytes = (size_t)(end->p - bytes);
+	struct iovec iov = {(void *)(uintptr_t)bytes, n_bytes};
+
+	assert(!end->bad);
+	return file_write(f, &iov, 1, n_bytes);
+}
+
+int capture_file_new(int fd, uint32_t snap_bytes, struct capture_file **ret)
+{
+	_cleanup_free_ struct capture_file *f = calloc(1, sizeof(*f));
+	uint8_t start[PCAPNG_SECTION_BYTES];
+	struct wr w = wr_of(start, sizeof(start));
+
+	if (!f)
+		return -ENOMEM;
+	f->fd = fd;
+	f->snap_bytes = snap_bytes;
+	pcapng_emit_section(&w);
+	int r = file_write_bytes(f, start, &w);
+
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(f);
+	return 0;
+}
+
+struct capture_file *capture_file_free(struct capture_file *f)
+{
+	if (f) {
+		util_close(&f->fd);
+		free(f);
+	}
+	return NULL;
+}
+
+uint64_t capture_file_n_failures(const struct capture_file *f)
+{
+	return f->n_failures;
 }
 
 struct record {
@@ -62,10 +113,11 @@ static int write_block(void *ctx, const uint8_t *head, size_t n_head, const stru
 	unsigned int n_payload, size_t n_payload_bytes)
 {
 	const struct record *r = ctx;
-	struct capture_port *c = r->capture;
+	struct capture_file *file = r->capture->file;
 	size_t n_bytes = n_head + n_payload_bytes;
-	size_t left = c->snap_bytes ? MIN(n_bytes, (size_t)c->snap_bytes) : n_bytes;
+	size_t left = file->snap_bytes ? MIN(n_bytes, (size_t)file->snap_bytes) : n_bytes;
 	struct pcapng_packet packet = {
+		.interface = r->capture->interface,
 		.time_ns = wall_clock_ns(),
 		.n_captured_bytes = (uint32_t)left,
 		.n_wire_bytes = (uint32_t)n_bytes,
@@ -88,12 +140,8 @@ static int write_block(void *ctx, const uint8_t *head, size_t n_head, const stru
 		left -= MIN(payload[i].iov_len, left);
 	}
 	iov[n_iov++] = (struct iovec){after, pad + PCAPNG_PACKET_TAIL_BYTES};
-	int e = write_whole(c->fd, iov, n_iov, total);
-
-	if (e < 0) {
-		c->n_failures++;
-		c->ended = e == -EIO;
-	}
+	if (file_write(file, iov, n_iov, total) < 0)
+		file->n_failures++;
 	return 0;
 }
 
@@ -103,8 +151,8 @@ static void record(struct capture_port *c, enum pcapng_direction direction, cons
 	struct record r = {c, direction};
 	struct offload whole = *o;
 
-	if (c->ended) {
-		c->n_failures++;
+	if (c->file->ended) {
+		c->file->n_failures++;
 		return;
 	}
 	whole.gso = OFFLOAD_GSO_NONE;
@@ -115,7 +163,7 @@ static void record(struct capture_port *c, enum pcapng_direction direction, cons
 		e = segment_frame(iov, n_iov, n_bytes, &whole, write_block, &r);
 	}
 	if (e < 0)
-		c->n_failures++;
+		c->file->n_failures++;
 }
 
 static void record_frame(struct capture_port *c, const struct frame *f)
@@ -126,7 +174,7 @@ static void record_frame(struct capture_port *c, const struct frame *f)
 	if (n_iov)
 		record(c, PCAPNG_INBOUND, iov, n_iov, f->n_bytes, &f->offload);
 	else
-		c->n_failures++;
+		c->file->n_failures++;
 }
 
 /* What the layer above reads of a port, as the inner one has it now. */
@@ -211,7 +259,6 @@ static void capture_free(struct port *port)
 	struct capture_port *c = capture_of(port);
 
 	port_free(c->inner);
-	util_close(&c->fd);
 	free(c);
 }
 
@@ -225,7 +272,7 @@ static const struct port_ops capture_ops = {
 };
 
 int capture_port_new(
-	struct loop *l, const struct port_owner *owner, int fd, uint32_t snap_bytes, struct port **ret)
+	struct loop *l, const struct port_owner *owner, struct capture_file *f, struct port **ret)
 {
 	struct capture_port *c = calloc(1, sizeof(*c));
 
@@ -240,8 +287,7 @@ int capture_port_new(
 		.opened = on_opened,
 		.ctx = c,
 	};
-	c->fd = fd;
-	c->snap_bytes = snap_bytes;
+	c->file = f;
 	*ret = &c->port;
 	return 0;
 }
@@ -254,24 +300,17 @@ const struct port_owner *capture_owner(struct port *capture)
 int capture_port_wrap(struct port *capture, struct port *inner)
 {
 	struct capture_port *c = capture_of(capture);
-	uint8_t start[PCAPNG_SECTION_BYTES + PCAPNG_INTERFACE_MAX];
-	struct wr w = wr_of(start, sizeof(start));
+	uint8_t block[PCAPNG_INTERFACE_MAX];
+	struct wr w = wr_of(block, sizeof(block));
 
-	pcapng_emit_section(&w);
-	pcapng_emit_interface(&w, inner->name, c->snap_bytes);
-	assert(!w.bad);
-	struct iovec iov = {start, (size_t)(w.p - start)};
-	int r = write_whole(c->fd, &iov, 1, iov.iov_len);
+	pcapng_emit_interface(&w, inner->name, c->file->snap_bytes);
+	int r = file_write_bytes(c->file, block, &w);
 
 	if (r < 0)
 		return r;
+	c->interface = c->file->n_interfaces++;
 	c->inner = inner;
 	copy_state(c);
 	memcpy(c->port.name, inner->name, sizeof(c->port.name));
 	return 0;
-}
-
-uint64_t capture_n_failures(const struct port *capture)
-{
-	return container_of(capture, const struct capture_port, port)->n_failures;
 }

@@ -30,7 +30,7 @@
 struct tap_port {
 	struct port port;
 	struct loop *loop;
-	int fd;
+	int fd, source;
 	uint64_t n_write_failed;
 	struct iovec iov[PORT_BATCH];
 	struct frame frames[PORT_BATCH];
@@ -155,6 +155,7 @@ static void tap_free(struct port *p)
 {
 	struct tap_port *t = tap_of(p);
 
+	loop_source_del(t->loop, t->source);
 	util_close(&t->fd);
 	free(t);
 }
@@ -194,12 +195,11 @@ int tap_port_new(struct loop *l, const struct port_owner *owner, int fd, const c
 	r = set_offloads(fd, &t->port.caps);
 	if (r == 0 && (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0))
 		r = -errno;
-	int source = r < 0 ? r : loop_source_add(l, tap_readable, t);
-	if (source >= 0)
-		r = loop_watch(l, fd, EPOLLIN, source, 0);
-	else
-		r = source;
+	t->source = r < 0 ? r : loop_source_add(l, tap_readable, t);
+	r = t->source < 0 ? t->source : loop_watch(l, fd, EPOLLIN, t->source, 0);
 	if (r < 0) {
+		if (t->source >= 0)
+			loop_source_del(l, t->source);
 		free(t);
 		return r;
 	}

@@ -50,8 +50,8 @@ static bool asks_for_help(const struct qemu_part *p)
 {
 	static const char *const always[] = {"h", "help", "version", "audio-help"};
 	static const char *const lists[] = {"M", "machine", "cpu", "accel", "device", "net", "netdev", "nic",
-			"chardev", "object", "d", "vga", "display", "audio", "audiodev", "soundhw", "trace", "watchdog",
-			"global", "tpmdev", "blockdev", "drive"};
+		"chardev", "object", "d", "vga", "display", "audio", "audiodev", "soundhw", "trace",
+		"watchdog", "global", "tpmdev", "blockdev", "drive"};
 
 	if (is_word(p->name, always, ARRAY_SIZE(always)))
 		return true;
@@ -67,7 +67,8 @@ static bool asks_for_help(const struct qemu_part *p)
 	for (unsigned int i = 0; i < p->opts.n; i++) {
 		const struct qemu_opt *o = &p->opts.v[i];
 
-		if (strcmp(o->key, "model") == 0 && (strcmp(o->value, "?") == 0 || strcmp(o->value, "help") == 0))
+		if (strcmp(o->key, "model") == 0 &&
+			(strcmp(o->value, "?") == 0 || strcmp(o->value, "help") == 0))
 			return true;
 		if (o->is_switch && (strcmp(o->key, "help") == 0 || strcmp(o->key, "?") == 0))
 			return true;
@@ -178,8 +179,8 @@ bool qemu_line_has_id(const struct qemu_line *l, const char *id)
 {
 	size_t n = strlen(id);
 
-	/* Options that were not taken apart may hold an id too, in either of two syntaxes; a mere likeness does
-	 * no harm, for another id is taken then. */
+	/* Options that were not taken apart may hold an id too, in either of two syntaxes; a mere likeness
+	 * does no harm, for another id is taken then. */
 	for (int i = 1; i < l->argc; i++)
 		for (const char *s = strstr(l->argv[i], id); s; s = strstr(s + 1, id))
 			if (s > l->argv[i] && strchr("=\"", s[-1]) && (s[n] == '\0' || strchr(",\"", s[n])))

@@ -18,10 +18,10 @@ enum qemu_part_kind {
 /* One option with its value. */
 struct qemu_part {
 	enum qemu_part_kind kind;
-	int at;     /* of the option in argv */
-	int n_args; /* 1, or 2 with its value */
-	const char *name;  /* without dashes; NULL: a disk image */
-	const char *value; /* NULL: none */
+	int at;                /* of the option in argv */
+	int n_args;            /* 1, or 2 with its value */
+	const char *name;      /* without dashes; NULL: a disk image */
+	const char *value;     /* NULL: none */
 	struct qemu_opts opts; /* of the network kinds; the first key is "type". Empty if the value is JSON */
 	bool is_json;
 	int hub; /* of NET_NIC without netdev= and of NET: vlan=, or 0; else -1 */
@@ -35,7 +35,7 @@ struct qemu_line {
 	bool has_net;    /* QEMU makes no default network */
 	bool nodefaults; /* the same, by -nodefaults */
 	bool daemonizes;
-	bool informs;      /* QEMU prints something (-help, -device help) and exits */
+	bool informs;        /* QEMU prints something (-help, -device help) and exits */
 	const char *machine; /* value of -machine or -M; NULL: the default one */
 };
 
@@ -47,7 +47,8 @@ struct qemu_error {
 };
 
 /* Fills *e in and answers -EINVAL. */
-int qemu_fail(struct qemu_error *e, int arg, size_t at, size_t n_bytes, const char *format, ...) _printf_(5, 6);
+int qemu_fail(struct qemu_error *e, int arg, size_t at, size_t n_bytes, const char *format, ...)
+	_printf_(5, 6);
 
 /* 0, -ENOMEM, or -EINVAL and *e. Keeps pointers into argv. */
 int qemu_line_parse(int argc, char **argv, struct qemu_line *ret, struct qemu_error *e);

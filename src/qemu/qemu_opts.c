@@ -25,7 +25,8 @@ static char *take_value(const char *text, size_t at, size_t *ret_end)
 	return value;
 }
 
-static int parse_one(const char *text, size_t at, const char *implied_key, struct qemu_opt *o, size_t *ret_end)
+static int parse_one(
+	const char *text, size_t at, const char *implied_key, struct qemu_opt *o, size_t *ret_end)
 {
 	size_t n_key = strcspn(text + at, "=,");
 

@@ -10,11 +10,11 @@
 
 struct qemu_opt {
 	char *key;
-	char *value;      /* commas made single; of a switch "on" or "off" */
-	bool is_switch;   /* was written without '=' and a value */
-	bool is_implied;  /* was the first part, written without its key */
-	size_t at;        /* of the value, in the text */
-	size_t n_bytes;   /* of the value, as it was written */
+	char *value;     /* commas made single; of a switch "on" or "off" */
+	bool is_switch;  /* was written without '=' and a value */
+	bool is_implied; /* was the first part, written without its key */
+	size_t at;       /* of the value, in the text */
+	size_t n_bytes;  /* of the value, as it was written */
 	size_t key_at;
 };
 

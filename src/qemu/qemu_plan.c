@@ -61,7 +61,8 @@ static int grow(void **array, unsigned int n, size_t size)
 
 static int add_arg(struct qemu_plan *p, const char *before, int network, const char *after)
 {
-	struct qemu_arg a = {.before = strdup(before), .network = network, .after = after ? strdup(after) : NULL};
+	struct qemu_arg a = {
+		.before = strdup(before), .network = network, .after = after ? strdup(after) : NULL};
 	void *array = p->args;
 	int r = a.before && (!after || a.after) ? grow(&array, p->n_args, sizeof(a)) : -ENOMEM;
 
@@ -252,9 +253,9 @@ static int check_vlan(struct maker *m, const struct qemu_part *p)
 	if (!o || p->hub <= 0 || !qemu_version_is_at_least(m->version, 3, 0))
 		return 0;
 	return qemu_fail(m->error, p->at + 1, o->key_at, o->at + o->n_bytes - o->key_at,
-			"QEMU has no vlans since 3.0: write '-netdev %s,id=v%d' for the back end and "
-			"'-net nic,netdev=v%d' for the NIC",
-			p->kind == QEMU_PART_NET ? p->opts.v[0].value : "TYPE", p->hub, p->hub);
+		"QEMU has no vlans since 3.0: write '-netdev %s,id=v%d' for the back end and "
+		"'-net nic,netdev=v%d' for the NIC",
+		p->kind == QEMU_PART_NET ? p->opts.v[0].value : "TYPE", p->hub, p->hub);
 }
 
 static int check_type(struct maker *m, const struct qemu_part *p)
@@ -267,11 +268,11 @@ static int check_type(struct maker *m, const struct qemu_part *p)
 		return 0;
 	if (strcmp(type, "dump") == 0)
 		return qemu_fail(m->error, p->at + 1, 0, 4,
-				"QEMU has no '-net dump' since 2.12: write '-object "
-				"filter-dump,id=d0,netdev=ID,file=FILE', or 'vmlan run --pcap FILE'");
+			"QEMU has no '-net dump' since 2.12: write '-object "
+			"filter-dump,id=d0,netdev=ID,file=FILE', or 'vmlan run --pcap FILE'");
 	if (strcmp(type, "channel") == 0)
 		return qemu_fail(m->error, p->at + 1, 0, 7,
-				"QEMU has no '-net channel' since 2.12: write '-netdev user,id=ID,guestfwd=RULE'");
+			"QEMU has no '-net channel' since 2.12: write '-netdev user,id=ID,guestfwd=RULE'");
 	return 0;
 }
 
@@ -292,7 +293,7 @@ static int check_gone(struct maker *m, const struct qemu_part *p)
 	for (unsigned int i = 0; i < ARRAY_SIZE(gone); i++)
 		if (strcmp(gone[i].name, p->name) == 0)
 			return qemu_fail(m->error, p->at, 0, strlen(m->line->argv[p->at]),
-					"QEMU has no -%s since 3.1: write '-net user,%s'", p->name, gone[i].today);
+				"QEMU has no -%s since 3.1: write '-net user,%s'", p->name, gone[i].today);
 	return 0;
 }
 
@@ -339,7 +340,9 @@ static int decide(struct maker *m, unsigned int i)
 	if (r < 0)
 		return r;
 	if (p->is_json)
-		return strstr(p->value, "\"user\"") ? note_about(m, p, "left to QEMU", "JSON is not rewritten") : 0;
+		return strstr(p->value, "\"user\"")
+			       ? note_about(m, p, "left to QEMU", "JSON is not rewritten")
+			       : 0;
 	if (p->kind != QEMU_PART_NET_NIC && is_user(p)) {
 		r = decide_user(m, p, &m->networks[i]);
 		if (r < 0)
@@ -419,8 +422,8 @@ static int make(struct maker *m)
 	return r < 0 || m->line->informs ? r : add_default(m);
 }
 
-int qemu_plan_make(const struct qemu_line *l, const struct qemu_version *v, struct qemu_plan *ret,
-		struct qemu_error *e)
+int qemu_plan_make(
+	const struct qemu_line *l, const struct qemu_version *v, struct qemu_plan *ret, struct qemu_error *e)
 {
 	_cleanup_(qemu_plan_done) struct qemu_plan plan = {0};
 	_cleanup_free_ int *networks = calloc((size_t)l->n_parts + 1, sizeof(*networks));

@@ -35,8 +35,8 @@ struct qemu_plan {
 };
 
 /* 0, -ENOMEM, or -EINVAL and *e. The line need not outlive the call. */
-int qemu_plan_make(const struct qemu_line *l, const struct qemu_version *v, struct qemu_plan *ret,
-		struct qemu_error *e);
+int qemu_plan_make(
+	const struct qemu_line *l, const struct qemu_version *v, struct qemu_plan *ret, struct qemu_error *e);
 void qemu_plan_done(struct qemu_plan *p);
 
 /* The new line, NULL-terminated: heap, to be freed by qemu_argv_free(); NULL: no memory. fds: QEMU's

@@ -18,13 +18,14 @@ static int fail(struct reader *r, const struct qemu_opt *o, const struct conf_er
 	/* An error without a place is about the whole value. */
 	size_t n_bytes = e->at || e->n_bytes ? e->n_bytes : o->n_bytes;
 
-	return qemu_fail(r->error, r->part->at + 1, o->at + at, MIN(n_bytes, left), "%s: %s", o->key, e->text);
+	return qemu_fail(
+		r->error, r->part->at + 1, o->at + at, MIN(n_bytes, left), "%s: %s", o->key, e->text);
 }
 
 static int leave(struct reader *r, const char *why, const char *what)
 {
 	(void)snprintf(r->note, sizeof(((struct qemu_user *)0)->note), "%s%s%s", why, what ? " " : "",
-			what ? what : "");
+		what ? what : "");
 	return QEMU_USER_LEFT;
 }
 
@@ -193,12 +194,14 @@ static int check(struct reader *r)
 	o = qemu_opts_find(&r->part->opts, e.option);
 	if (!o)
 		o = qemu_opts_find(&r->part->opts, "net");
-	return qemu_fail(r->error, r->part->at + 1, o ? o->at : 0, o ? o->n_bytes : 0, "%s %s", e.option, e.text);
+	return qemu_fail(
+		r->error, r->part->at + 1, o ? o->at : 0, o ? o->n_bytes : 0, "%s %s", e.option, e.text);
 }
 
 int qemu_user_parse(const struct qemu_part *p, struct qemu_user *ret, struct qemu_error *e)
 {
-	struct reader r = {.part = p, .conf = &ret->conf, .error = e, .ipv4 = -1, .ipv6 = -1, .note = ret->note};
+	struct reader r = {
+		.part = p, .conf = &ret->conf, .error = e, .ipv4 = -1, .ipv6 = -1, .note = ret->note};
 	int outcome = QEMU_USER_SERVED;
 
 	ret->note[0] = '\0';

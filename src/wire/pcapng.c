@@ -78,7 +78,7 @@ void pcapng_emit_packet_head(struct wr *w, const struct pcapng_packet *p)
 {
 	wr_host32(w, BLOCK_PACKET);
 	wr_host32(w, packet_total(p));
-	wr_host32(w, 0); /* the first interface */
+	wr_host32(w, p->interface);
 	wr_host32(w, (uint32_t)(p->time_ns >> 32));
 	wr_host32(w, (uint32_t)p->time_ns);
 	wr_host32(w, p->n_captured_bytes);

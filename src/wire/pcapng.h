@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The pcapng capture file format (draft-ietf-opsawg-pcapng), version 1.0, in this machine's byte order,
- * as readers expect: section header, one Ethernet interface with nanosecond time, enhanced packets.
+ * as readers expect: section header, Ethernet interfaces with nanosecond time, enhanced packets.
  *
  * A packet block is its head, the packet's bytes, padding to 32 bits, and its tail; pcapng_pad() says
  * how much padding, which is of zeroes. */
@@ -20,7 +20,8 @@ enum pcapng_direction {
 };
 
 struct pcapng_packet {
-	uint64_t time_ns; /* since 1970 */
+	uint32_t interface; /* interfaces count from 0, in the order of their blocks */
+	uint64_t time_ns;   /* since 1970 */
 	uint32_t n_captured_bytes;
 	uint32_t n_wire_bytes;
 	enum pcapng_direction direction;

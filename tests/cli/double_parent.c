@@ -23,7 +23,7 @@ static void print_conf(const struct user_conf *c)
 	print_addr("dhcpstart", c->dhcp_start_be);
 	for (unsigned int i = 0; i < c->n_forwards; i++)
 		(void)dprintf(STDERR_FILENO, "double: forward %u %u\n", c->forwards[i].host_port,
-				c->forwards[i].guest_port);
+			c->forwards[i].guest_port);
 	for (unsigned int i = 0; i < c->n_ports; i++)
 		(void)dprintf(STDERR_FILENO, "double: port %d %s\n", (int)c->ports[i].kind, c->ports[i].path);
 }

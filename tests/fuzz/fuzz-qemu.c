@@ -92,8 +92,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 		check(&p, &l);
 	else
 		require(r == -EINVAL && e.arg < argc && strlen(e.text) > 0 &&
-				(e.arg < 0 || (e.at <= strlen(argv[e.arg]) &&
-						      e.n_bytes <= strlen(argv[e.arg]) - e.at)));
+			(e.arg < 0 ||
+				(e.at <= strlen(argv[e.arg]) && e.n_bytes <= strlen(argv[e.arg]) - e.at)));
 	qemu_plan_done(&p);
 	qemu_line_done(&l);
 	return 0;

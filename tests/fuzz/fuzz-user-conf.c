@@ -59,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 		require(e.text[0] && e.at <= strlen(text) && e.n_bytes <= strlen(text) - e.at);
 	else if (user_conf_check(&c, &e))
 		require((c.host_be & c.mask_be) == c.net_be && (c.dhcp_start_be & c.mask_be) == c.net_be &&
-				c.host_be != c.dns_be && c.host_be != c.dhcp_start_be && c.dns_be != c.dhcp_start_be);
+			c.host_be != c.dns_be && c.host_be != c.dhcp_start_be && c.dns_be != c.dhcp_start_be);
 	else
 		require(e.option != NULL && e.text[0]);
 	user_conf_done(&c);

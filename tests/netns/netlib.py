@@ -133,14 +133,14 @@ class Net:
             self.holder.kill()
             self.holder.wait()
 
-    def socket(self, family=socket.AF_INET, kind=socket.SOCK_STREAM, proto=0, timeout=20):
+    def sock(self, family=socket.AF_INET, kind=socket.SOCK_STREAM, proto=0, timeout=20):
         with self.inside():
             s = socket.socket(family, kind, proto)
         s.settimeout(timeout)
         return s
 
     def connect(self, addr, port, timeout=20, bind=None, **kw):
-        s = self.socket(timeout=timeout, **kw)
+        s = self.sock(timeout=timeout, **kw)
         try:
             if bind:
                 s.bind(bind)
@@ -151,14 +151,14 @@ class Net:
         return s
 
     def listen(self, addr='0.0.0.0', port=0, family=socket.AF_INET):
-        s = self.socket(family)
+        s = self.sock(family)
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         s.bind((addr, port))
         s.listen(256)
         return s
 
     def udp(self, addr=None, port=0, family=socket.AF_INET, timeout=5):
-        s = self.socket(family, socket.SOCK_DGRAM, timeout=timeout)
+        s = self.sock(family, socket.SOCK_DGRAM, timeout=timeout)
         if addr is not None:
             s.bind((addr, port))
         return s
@@ -267,6 +267,7 @@ class Lab:
         self.link(self.router, 'up0', (ROUTER_IN + '/24', '2001:db8:1::1/64'),
                   self.server, 'down0', (SERVER + '/24', SERVER6 + '/64'))
         self.router.sysctl('net.ipv4.ip_forward', 1)
+        self.router.sysctl('net.ipv4.icmp_ratemask', 0)
         self.router.sysctl('net.ipv6.conf.all.forwarding', 1)
         self.router.ip('route', 'add', 'unreachable', '203.0.113.0/24')
         self.host.ip('route', 'add', 'default', 'via', ROUTER)
@@ -304,7 +305,7 @@ class Lab:
             wait_for('the interface in the guest', lambda g=g: not v.alive() or g.has('vmlan0'))
         check(v.alive(), 'vmlan ended: ' + v.log())
         if 'noconfig' not in port_options:
-            wait_for('an answer from the router', lambda: ping(self.guest, HOST, timeout=0.2))
+            wait_for('an answer from the router', lambda: ping(self.guest, HOST, timeout=0.2) == 0)
         return v
 
     def down(self):
@@ -492,6 +493,7 @@ def _inner(tests):
             print('FAIL %s: %s: %s' % (test.__name__, type(e).__name__, e), flush=True)
             if not isinstance(e, Failure) or '-v' in sys.argv:
                 traceback.print_exc(file=sys.stdout)
+            lab.down()
             for v in lab.vmlans:
                 print('--- %s\n%s---' % (' '.join(v.args[1:]), v.log()[-3000:]), flush=True)
         finally:
@@ -512,7 +514,7 @@ def run(*tests):
         skip('needs root, for namespaces with routers and packet sockets')
     if not os.path.exists('/dev/net/tun'):
         skip('no /dev/net/tun')
-    for tool in ('unshare', 'nsenter', 'ip', 'busybox'):
+    for tool in ('unshare', 'nsenter', 'ip', 'nft', 'busybox'):
         if not shutil.which(tool):
             skip('no ' + tool)
     unshare = ['unshare', '--mount', '--net', '--pid', '--fork', '--kill-child', '--mount-proc']

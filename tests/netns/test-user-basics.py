@@ -17,34 +17,31 @@ class DnsServer:
 
     def __init__(self, net, addr, answer, family=socket.AF_INET):
         self.answer = socket.inet_aton(answer)
-        self.udp = net.udp(addr, 53, family, timeout=None)
-        self.tcp = net.listen(addr, 53, family)
-        self.tcp.settimeout(None)
-        self.n = 0
-        Background(self.serve_udp)
-        Background(self.serve_tcp)
+        self.udp, self.tcp = net.udp(addr, 53, family), net.listen(addr, 53, family)
+        self.stopped = False
+        self.thread = Background(self.serve)
 
     def reply(self, q, n_answers=1):
-        self.n += 1
         rr = b'\xc0\x0c' + struct.pack('!HHIH', 1, 1, 60, 4) + self.answer
         return q[:2] + struct.pack('!HHHHH', 0x8180, 1, n_answers, 0, 0) + q[12:] + rr * n_answers
 
-    def serve_udp(self):
-        while True:
-            q, who = self.udp.recvfrom(4096)
-            self.udp.sendto(self.reply(q), who)
-
-    def serve_tcp(self):
-        while True:
-            c, _ = self.tcp.accept()
-            with c:
-                n = struct.unpack('!H', c.recv(2, socket.MSG_WAITALL))[0]
-                r = self.reply(c.recv(n, socket.MSG_WAITALL), 1000)
-                c.sendall(struct.pack('!H', len(r)) + r)
+    def serve(self):
+        while not self.stopped:
+            for s in select.select([self.udp, self.tcp], [], [], 0.05)[0]:
+                if s is self.udp:
+                    q, who = s.recvfrom(4096)
+                    s.sendto(self.reply(q), who)
+                    continue
+                with s.accept()[0] as c:
+                    n = struct.unpack('!H', c.recv(2, socket.MSG_WAITALL))[0]
+                    r = self.reply(c.recv(n, socket.MSG_WAITALL), 1000)
+                    c.sendall(struct.pack('!H', len(r)) + r)
 
     def close(self):
-        for s in (self.udp, self.tcp):
-            s.close()
+        self.stopped = True
+        self.thread.join()
+        self.udp.close()
+        self.tcp.close()
 
 
 def query():
@@ -117,8 +114,8 @@ def test_ping(lab):
         check(ping(lab.guest, SERVER, ident=ident) == 0, 'no answer with the identifier %d' % ident)
     check(ping(lab.guest, NOBODY, timeout=2) != 0, 'a host that is not there answers')
     check(ping(lab.guest, '10.0.2.99', timeout=2) != 0, 'a guest that is not there answers')
-    r = ping(lab.guest, UNREACHABLE)
-    check(r and r[0] == 3, 'no "unreachable" for a net without a route, but %s' % (r,))
+    r = wait_for('an answer from a net without a route', lambda: ping(lab.guest, UNREACHABLE, timeout=0.5))
+    check(r[0] == 3, 'no "unreachable" for a net without a route, but %s' % (r,))
 
 
 def test_ping_forbidden(lab):
@@ -158,13 +155,24 @@ def test_dns(lab):
 
 
 def test_dns_next_resolver(lab):
+    """A resolver that is silent, or refuses: the next one, also for clients that ask from a new port."""
     a = DnsServer(lab.server, SERVER, '192.0.2.101')
+    lab.server.must('nft', 'add table ip t; add chain ip t i { type filter hook input priority 0; }; '
+                    'add rule ip t i ip daddr 198.51.100.3 drop')
+    lab.server.ip('addr', 'add', '198.51.100.3/24', 'dev', 'down0')
     try:
-        lab.resolvers(NOBODY, SERVER)
-        lab.up()
-        wait_for('an answer of the second resolver', lambda: ask(lab.guest, 1) == '192.0.2.101', 15)
+        for bad in ('198.51.100.3', NOBODY, ROUTER):
+            lab.resolvers(bad, SERVER)
+            lab.up()
+            begin = time.monotonic()
+            wait_for('an answer of the second resolver', lambda: ask(lab.guest, 0.6) == '192.0.2.101', 15)
+            check(time.monotonic() - begin < 4, '%.1f s until the second resolver' % (time.monotonic() - begin))
+            for _ in range(5):
+                check(ask(lab.guest) == '192.0.2.101', 'it does not stay with the one that answers')
+            lab.down()
     finally:
         a.close()
+        lab.server.must('nft', 'delete table ip t')
         lab.resolvers('127.0.0.1')
 
 
@@ -192,7 +200,8 @@ def test_udp_errors(lab):
         e = udp_error(lab.guest, addr, 9)
         check(e and e[0] == errno.ECONNREFUSED and e[1:3] == (3, 3), 'a closed port of %s: %s' % (addr, e))
         check(e[3] == addr, 'port unreachable of %s comes from %s' % (addr, e[3]))
-    e = udp_error(lab.guest, UNREACHABLE, 9)
+    # The router answers so only now and then.
+    e = wait_for('an answer from a net without a route', lambda: udp_error(lab.guest, UNREACHABLE, 9, timeout=0.5))
     check(e and e[1] == 3 and e[0] in (errno.EHOSTUNREACH, errno.ENETUNREACH), 'an unreachable net: %s' % (e,))
     check(e[3] == ROUTER, '"unreachable" comes from %s, not from the router' % e[3])
 

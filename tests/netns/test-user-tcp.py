@@ -203,7 +203,8 @@ def test_reset_of_unknown_connection(lab):
         guest.sendall(b'hello')
         check(server.recv(5) == b'hello', 'no connection')
         os.kill(v.engine(), signal.SIGKILL)
-        expect_errno(lambda: [server.recv(1)], errno.ECONNRESET)
+        with contextlib.suppress(ConnectionResetError):
+            check(server.recv(1) == b'', 'the server got data from nowhere')
         wait_for('the engine again', lambda: v.engine() and ping(lab.guest, HOST, timeout=0.2) == 0)
         expect_errno(lambda: [guest.sendall(b'x'), time.sleep(0.3), guest.sendall(b'x')],
                      errno.ECONNRESET, errno.EPIPE)
@@ -267,7 +268,7 @@ def test_reused_ports(lab):
     lab.guest.sysctl('net.ipv4.tcp_tw_reuse', 1)
     with lab.server.listen() as listener:
         for first in ('guest', 'server') * 10:
-            c = lab.guest.socket()
+            c = lab.guest.sock()
             c.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if first == 'guest':
                 c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, SO_LINGER_0)

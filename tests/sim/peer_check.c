@@ -86,7 +86,10 @@ static void check_ack(struct peer_conn *c, const struct tcp *t, size_t n)
 			(unsigned long long)c->max);
 	sim_check(sim, !s->ack || ack >= s->acked, "acknowledges %llu after %llu", (unsigned long long)ack,
 			(unsigned long long)s->acked);
-	sim_check(sim, !s->ack || ack + window >= s->edge, "the window's edge went back from %llu to %llu",
+	/* Behind our FIN there is nothing that a window could be for. */
+	bool ended = c->fin_at && ack > c->fin_at;
+
+	sim_check(sim, !s->ack || ended || ack + window >= s->edge, "the window's edge went back from %llu to %llu",
 			(unsigned long long)s->edge, (unsigned long long)(ack + window));
 	s->n_zero_windows += window == 0;
 	if (!n && !(t->flags & (TCP_SYN | TCP_FIN))) {
@@ -145,6 +148,10 @@ static void check_segment(struct peer_conn *c, const struct peer_packet *k)
 		return;
 	}
 	sim_check(c->peer->sim, t->flags & (TCP_ACK | TCP_SYN), "neither SYN nor ACK");
+	/* The answer to a SYN of the same addresses as a connection that the other end still has: ours
+	 * resets that one (RFC 9293, 3.5.1). */
+	if (c->state == PEER_SYN_SENT && !s->syn && !(t->flags & TCP_SYN))
+		return;
 	if (t->flags & TCP_ACK)
 		check_ack(c, t, k->n_bytes);
 	if (!s->syn || (t->flags & TCP_SYN))
@@ -179,6 +186,8 @@ void peer_inspect(struct peer *p, const struct mem_frame *f)
 		return;
 	sim_check(p->sim, !eth_parse(&r, &eth), "a frame of %zu bytes", f->n_bytes);
 	sim_check(p->sim, mac_eq(&eth.dst, &p->c.mac) || mac_is_group(&eth.dst), "a frame for another station");
+	if (mac_is_group(&eth.dst) && !mac_eq(&eth.src, &p->gateway_mac))
+		return; /* another guest's broadcast */
 	sim_check(p->sim, !p->have_gateway || mac_eq(&eth.src, &p->gateway_mac), "a frame from another station");
 	if (eth.type != ETH_TYPE_IP4)
 		return;
@@ -196,8 +205,13 @@ void peer_inspect(struct peer *p, const struct mem_frame *f)
 	k.n_bytes = r.left;
 	k.src_be = ip.src_be;
 	struct peer_conn *c = conn_of(p, &k);
-	/* What we announced; RFC 9293, MUST-15, when we announced nothing. */
-	check_size(p, f, &ip, &k, c && !c->c.no_mss ? c->c.mss : c ? (unsigned int)TCP_DEFAULT_MSS : p->c.mtu - 40u);
+	unsigned int mss = p->c.mtu - 40u;
+
+	/* What we announced; RFC 9293, MUST-15, when we announced nothing. Below PEER_LEAST_MSS nobody has to
+	 * go: Linux (tcp_min_snd_mss) does not either. */
+	if (c)
+		mss = c->c.no_mss ? MIN(mss, (unsigned int)TCP_DEFAULT_MSS) : MAX(c->c.mss, (uint16_t)PEER_LEAST_MSS);
+	check_size(p, f, &ip, &k, mss);
 	if (c)
 		check_segment(c, &k);
 }

@@ -102,8 +102,8 @@ static void sample_rtt(struct peer_conn *c, uint64_t ack)
 		c->rttvar_ms = (3 * c->rttvar_ms + off) / 4;
 		c->srtt_ms = (7 * c->srtt_ms + rtt_ms) / 8;
 	}
-	c->rto_ms = MAX(c->srtt_ms + 4 * c->rttvar_ms, (uint32_t)PEER_RTO_MIN_MS);
-	c->rto_ms = MIN(c->rto_ms, (uint32_t)PEER_RTO_MAX_MS);
+	c->base_rto_ms = MAX(c->srtt_ms + 4 * c->rttvar_ms, (uint32_t)PEER_RTO_MIN_MS);
+	c->base_rto_ms = MIN(c->base_rto_ms, (uint32_t)PEER_RTO_MAX_MS);
 	c->rtt_at = 0;
 }
 
@@ -112,6 +112,7 @@ static void new_ack(struct peer_conn *c, uint64_t ack)
 	uint64_t n = ack - c->una;
 
 	sample_rtt(c, ack);
+	c->rto_ms = c->base_rto_ms; /* no longer backed off, as Linux does it */
 	c->una = ack;
 	c->nxt = MAX(c->nxt, ack);
 	c->n_retries = 0;
@@ -159,7 +160,8 @@ static void fin_acked(struct peer_conn *c)
 static void in_ack(struct peer_conn *c, const struct peer_packet *k, uint64_t position, uint64_t ack)
 {
 	uint64_t window = (uint64_t)k->tcp.window << c->snd_scale;
-	bool update = c->wl1 < position || (c->wl1 == position && c->wl2 <= ack);
+	/* As Linux: an acknowledgement of more is newer, whatever its sequence number. */
+	bool update = ack > c->una || c->wl1 < position || (c->wl1 == position && c->wl2 <= ack);
 
 	if (ack > c->una) {
 		new_ack(c, ack);

@@ -47,6 +47,10 @@ void peer_out_segment(struct peer_conn *c, uint64_t position, size_t n, uint8_t 
 	bool tso = c->peer->c.tx_tso && n > c->mss;
 
 	t.window = flags & TCP_RST ? 0 : window_field(c, false);
+	if (c->c.urgent && n && rng_below(&c->peer->sim->rng, 4) == 0) {
+		t.flags |= TCP_URG;
+		t.urgent = (uint16_t)rng_below(&c->peer->sim->rng, 2000);
+	}
 	c->n_out_segments++;
 	if (position < c->max && n)
 		c->n_out_again_bytes += MIN(behind, c->max) - position;

@@ -171,7 +171,7 @@ struct peer_conn *peer_new_conn(struct peer *p, const struct peer_tcp_config *co
 	c->icmp_type = c->icmp_code = -1;
 	c->mss = TCP_DEFAULT_MSS;
 	c->end = 1;
-	c->rto_ms = 1000;
+	c->rto_ms = c->base_rto_ms = 1000;
 	c->ssthresh = UINT32_MAX;
 	c->next = p->conns;
 	p->conns = c;

@@ -19,6 +19,7 @@
 
 #define PEER_RANGES_MAX 256
 #define PEER_RTO_MIN_MS 200
+#define PEER_LEAST_MSS  88
 #define PEER_RTO_MAX_MS 60000
 
 enum peer_state {
@@ -49,6 +50,7 @@ struct peer_tcp_config {
 	uint32_t delack_ms; /* 0: acknowledges at once */
 	bool congestion;    /* slow start and so on; else the window alone limits it */
 	bool recut;         /* cuts what it sends again at other places */
+	bool urgent;        /* marks some of its data as urgent */
 	uint32_t timewait_ms; /* 0: 60 s */
 	uint32_t n_retries;   /* 0: 15 */
 	struct app_config app;
@@ -89,7 +91,7 @@ struct peer_conn {
 	uint64_t cwnd, ssthresh, recover;
 	unsigned int n_dup;
 	bool recovering;
-	uint32_t rto_ms, srtt_ms, rttvar_ms;
+	uint32_t rto_ms, base_rto_ms, srtt_ms, rttvar_ms;
 	uint64_t rtt_at, rtt_start_ms;
 	uint32_t n_retries, n_probes;
 

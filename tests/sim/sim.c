@@ -7,7 +7,6 @@
 
 #include "eth.h"
 #include "ip4.h"
-#include "tcp.h"
 
 void sim_init(struct sim *s, uint64_t seed, const char *what)
 {
@@ -124,6 +123,19 @@ void sim_fail(struct sim *s, const char *format, ...)
 	(void)fprintf(stderr, "\n");
 	fail();
 	abort();
+}
+
+bool sim_frame_tcp(const struct mem_frame *f, struct tcp *ret, size_t *ret_n_bytes)
+{
+	struct rd r = rd_of(f->bytes, f->n_bytes);
+	struct eth eth;
+	struct ip4 ip;
+
+	if (eth_parse(&r, &eth) || eth.type != ETH_TYPE_IP4 || ip4_parse(&r, r.left, &ip) || ip.proto != IP_PROTO_TCP ||
+			tcp_parse(&r, ret))
+		return false;
+	*ret_n_bytes = r.left;
+	return true;
 }
 
 struct mem_frame *sim_frame_new(size_t n_bytes)

@@ -7,6 +7,7 @@
 
 #include "mem.h"
 #include "rng.h"
+#include "tcp.h"
 
 #define SIM_TRACE_FRAMES 200
 #define SIM_TRACE_HEAD   80
@@ -44,6 +45,9 @@ _Noreturn void sim_fail(struct sim *s, const char *format, ...) _printf_(2, 3);
 		if (unlikely(!(condition)))                                                                  \
 			sim_fail(s, __VA_ARGS__);                                                            \
 	} while (0)
+
+/* Its TCP header and how much data it has; false if it is no TCP segment. */
+bool sim_frame_tcp(const struct mem_frame *f, struct tcp *ret, size_t *ret_n_bytes);
 
 /* Frames on the heap. */
 struct mem_frame *sim_frame_new(size_t n_bytes);

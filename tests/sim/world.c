@@ -188,7 +188,12 @@ static bool take_frames(struct world *w, struct world_guest *g)
 	struct mem_frame *f;
 	bool any = false;
 
-	while (!g->paused && (f = mem_port_take(g->mem))) {
+	if (g->take_ms != w->sim.now_ms) {
+		g->take_ms = w->sim.now_ms;
+		g->n_taken = 0;
+	}
+	while (!g->paused && (!w->c.take_per_ms || g->n_taken < w->c.take_per_ms) && (f = mem_port_take(g->mem))) {
+		g->n_taken++;
 		sim_trace_frame(&w->sim, "<gw", f);
 		peer_inspect(&g->peer, f);
 		line_put(&g->to_guest, f);
@@ -225,6 +230,9 @@ static uint64_t next_ms(struct world *w)
 		at_ms = MIN(at_ms, from_ms);
 		if (!g->paused)
 			at_ms = MIN(at_ms, MIN(to_ms, peer_ms));
+		/* There may be more to take. */
+		if (!g->paused && w->c.take_per_ms && g->n_taken == w->c.take_per_ms)
+			at_ms = MIN(at_ms, g->take_ms + 1);
 	}
 	return at_ms;
 }
@@ -237,7 +245,10 @@ static void settle(struct world *w)
 		if (next_ms(w) > w->sim.now_ms)
 			return;
 		w->n_spin = MAX(w->n_spin, (uint64_t)n);
-		sim_check(&w->sim, n < SPIN_MAX, "time stands still");
+		sim_check(&w->sim, n < SPIN_MAX, "time stands still: loop %lld, host %lld, guest %lld ms",
+				(long long)(loop_next_ms(w->loop) - w->sim.now_ms),
+				(long long)(sock_fake_next_ms(w->host) - w->sim.now_ms),
+				(long long)(peer_next_ms(&w->guests[0].peer) - w->sim.now_ms));
 	}
 }
 
@@ -270,6 +281,21 @@ bool world_run(struct world *w, bool (*until)(void *ctx), void *ctx, uint64_t li
 void world_pass(struct world *w, uint64_t ms)
 {
 	(void)world_run(w, NULL, NULL, ms);
+}
+
+bool loser_lost(void *ctx, const struct mem_frame *f)
+{
+	struct loser *l = ctx;
+	struct tcp t;
+	size_t n;
+
+	if (!sim_frame_tcp(f, &t, &n) || (t.flags & l->mask) != l->flags)
+		return false;
+	l->n_seen++;
+	if (l->n_seen < l->first || l->n_seen > l->last)
+		return false;
+	l->n_lost++;
+	return true;
 }
 
 static void pair_up(struct world *w, struct peer_tcp_config *config, struct fake_plan *plan, uint64_t n_up, uint64_t n_down)
@@ -315,7 +341,8 @@ void world_dial(struct world *w, unsigned int guest, struct peer_tcp_config conf
 
 	sim_check(&w->sim, r == 0, "gateway_add_forward: %d", r);
 	pair_up(w, &config, &plan, n_up, n_down);
-	peer_listen(&w->guests[guest].peer, port, &config);
+	if (guest < w->n_guests) /* else nobody has that address */
+		peer_listen(&w->guests[guest].peer, port, &config);
 	*ret = (struct world_conn){.w = w, .port = port, .n_up = n_up, .n_down = n_down};
 	ret->host = sock_fake_dial(w->host, f.fd, htonl(WORLD_SERVER), (uint16_t)(50000 + port), &plan);
 	sim_check(&w->sim, ret->host, "the backlog is full");

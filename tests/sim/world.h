@@ -25,6 +25,7 @@ struct world_config {
 	bool csum;             /* partial checksums both ways */
 	bool no_peek_off;
 	unsigned int n_queue;  /* frames that the port holds; 0: 512 */
+	unsigned int take_per_ms; /* frames that the guest takes from it; 0: all */
 	struct line_config to_guest, from_guest;
 	bool faulty;
 	struct fault_config fault;
@@ -37,6 +38,8 @@ struct world_guest {
 	struct peer peer;
 	struct line to_guest, from_guest;
 	bool paused; /* takes no frame, and its time stands still */
+	uint64_t take_ms; /* when it took n_taken */
+	unsigned int n_taken;
 };
 
 struct world {
@@ -67,6 +70,14 @@ void world_plan(struct world *w, uint16_t port, const struct fake_plan *plan);
 bool world_run(struct world *w, bool (*until)(void *ctx), void *ctx, uint64_t limit_ms);
 /* Just that time. */
 void world_pass(struct world *w, uint64_t ms);
+
+/* For line_config.lost: loses the segments from the first-th to the last-th (from 1) of those whose flags,
+ * under the mask, are these. */
+struct loser {
+	uint8_t mask, flags;
+	unsigned int first, last, n_seen, n_lost;
+};
+bool loser_lost(void *ctx, const struct mem_frame *f);
 
 /* One connection and both its ends. */
 struct world_conn {

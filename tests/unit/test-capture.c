@@ -25,7 +25,7 @@ static uint8_t file[1024 * 1024];
 
 struct record {
 	const uint8_t *bytes;
-	uint32_t n_captured, n_wire, direction;
+	uint32_t interface, n_captured, n_wire, direction;
 	uint64_t time_ns;
 };
 
@@ -67,57 +67,92 @@ static const uint8_t *find_option(const uint8_t *p, const uint8_t *end, uint16_t
 	}
 }
 
-static unsigned int read_back(int fd, uint32_t snap, const char *name, struct record *ret)
+static void read_interface(const uint8_t *p, uint32_t snap, const char *name)
+{
+	uint32_t total = host32(p + 4);
+	uint16_t n_option = 0;
+
+	assert_int_equal(host16(p + 8), 1);
+	assert_int_equal(host32(p + 12), snap);
+	const uint8_t *option = find_option(p + 16, p + total - 4, 9, &n_option);
+	assert_int_equal(n_option, 1);
+	assert_int_equal(*option, 9);
+	option = find_option(p + 16, p + total - 4, 2, &n_option);
+	assert_int_equal(n_option, strlen(name));
+	assert_memory_equal(option, name, n_option);
+}
+
+static struct record read_packet(const uint8_t *p)
+{
+	struct record r = {p + 28, host32(p + 8), host32(p + 20), host32(p + 24), 0,
+		(uint64_t)host32(p + 12) << 32 | host32(p + 16)};
+	uint16_t n_option = 0;
+
+	for (size_t i = r.n_captured; i % 4; i++)
+		assert_int_equal(r.bytes[i], 0);
+	const uint8_t *option =
+		find_option(p + 28 + (r.n_captured + 3) / 4 * 4, p + host32(p + 4) - 4, 2, &n_option);
+	assert_int_equal(n_option, 4);
+	r.direction = host32(option);
+	return r;
+}
+
+/* names: of the interfaces in their order. Returns the number of packets. */
+static unsigned int read_back(int fd, uint32_t snap, const char *const *names, struct record *ret)
 {
 	ssize_t n = pread(fd, file, sizeof(file), 0);
-	unsigned int n_records = 0;
-	uint16_t n_option = 0;
+	unsigned int n_records = 0, n_interfaces = 0;
 
 	assert_true(n >= 28);
 	assert_int_equal(host32(file), 0x0a0d0d0a);
 	assert_int_equal(host32(file + 8), 0x1a2b3c4d);
 	assert_int_equal(host16(file + 12), 1);
-	const uint8_t *p = file + host32(file + 4), *end = file + n;
-	assert_int_equal(host32(p), 1);
-	assert_int_equal(host16(p + 8), 1);
-	assert_int_equal(host32(p + 12), snap);
-	uint32_t total = host32(p + 4);
-	const uint8_t *option = find_option(p + 16, p + total - 4, 9, &n_option);
-	assert_int_equal(*option, 9);
-	option = find_option(p + 16, p + total - 4, 2, &n_option);
-	assert_int_equal(n_option, strlen(name));
-	assert_memory_equal(option, name, n_option);
-	assert_int_equal(host32(p + total - 4), total);
-	for (p += total; p < end; p += total) {
-		struct record *r = &ret[n_records++];
+	for (const uint8_t *p = file, *end = file + n; p < end; p += host32(p + 4)) {
+		assert_true(end - p >= 28);
+		uint32_t total = host32(p + 4);
 
-		assert_true(n_records <= READ_MAX && end - p >= 28);
-		assert_int_equal(host32(p), 6);
-		total = host32(p + 4);
 		assert_int_equal(total % 4, 0);
 		assert_true(total <= end - p);
 		assert_int_equal(host32(p + total - 4), total);
-		*r = (struct record){p + 28, host32(p + 20), host32(p + 24), 0,
-			(uint64_t)host32(p + 12) << 32 | host32(p + 16)};
-		for (size_t i = r->n_captured; i % 4; i++)
-			assert_int_equal(r->bytes[i], 0);
-		option = find_option(p + 28 + (r->n_captured + 3) / 4 * 4, p + total - 4, 2, &n_option);
-		assert_int_equal(n_option, 4);
-		r->direction = host32(option);
+		if (host32(p) == 1) {
+			read_interface(p, snap, names[n_interfaces++]);
+		} else if (host32(p) == 6) {
+			assert_true(n_records < READ_MAX);
+			ret[n_records] = read_packet(p);
+			assert_true(ret[n_records++].interface < n_interfaces);
+		} else {
+			assert_ptr_equal(p, file);
+		}
 	}
+	assert_null(names[n_interfaces]);
 	return n_records;
 }
 
-static struct port *make(int fd, uint32_t snap, uint32_t caps, struct port **ret_inner)
+static const char *const one_mem[] = {"mem", NULL};
+static struct capture_file *capture;
+
+static struct port *add(uint32_t caps, struct port **ret_inner)
 {
 	struct port *p;
 
-	owner_init(&owner);
-	assert_int_equal(capture_port_new(loop, &owner.ops, fd, snap, &p), 0);
+	assert_int_equal(capture_port_new(loop, &owner.ops, capture, &p), 0);
 	assert_int_equal(mem_port_new(loop, capture_owner(p), caps, 4, ret_inner), 0);
 	assert_int_equal(capture_port_wrap(p, *ret_inner), 0);
 	assert_int_equal(p->caps, caps);
 	return p;
+}
+
+static struct port *make(int fd, uint32_t snap, uint32_t caps, struct port **ret_inner)
+{
+	owner_init(&owner);
+	assert_int_equal(capture_file_new(fd, snap, &capture), 0);
+	return add(caps, ret_inner);
+}
+
+static void end(struct port *p)
+{
+	port_free(p);
+	capture = capture_file_free(capture);
 }
 
 static int new_file(void)
@@ -155,7 +190,7 @@ static void test_both_ways(void **state)
 	assert_int_equal(owner.last_bytes, 563);
 	assert_memory_equal(owner.last, bytes, 563);
 	assert_int_equal(p->n.rx_frames, 4);
-	assert_int_equal(read_back(fd, 0, "mem", r), 8);
+	assert_int_equal(read_back(fd, 0, one_mem, r), 8);
 	for (unsigned int i = 0; i < 8; i++) {
 		size_t n = 60 + i / 2 + (i & 1 ? 500 : 0);
 
@@ -168,10 +203,10 @@ static void test_both_ways(void **state)
 	}
 	/* What the guest did not take is not in the file. */
 	assert_int_equal(send_bytes(p, 60, &none), -ENOBUFS);
-	assert_int_equal(read_back(fd, 0, "mem", r), 8);
+	assert_int_equal(read_back(fd, 0, one_mem, r), 8);
 	free(mem_port_take(inner));
 	assert_int_equal(owner.n_room, 1);
-	port_free(p);
+	end(p);
 	assert_int_equal(fcntl(fd, F_GETFD), -1);
 }
 
@@ -198,13 +233,13 @@ static void test_as_on_the_wire(void **state)
 	mem_port_inject(inner, bytes, n, &o);
 	o.csum_start = 5000; /* a lie: the bytes as they came */
 	mem_port_inject(inner, bytes, n, &o);
-	assert_int_equal(read_back(fd, 0, "mem", r), 4);
+	assert_int_equal(read_back(fd, 0, one_mem, r), 4);
 	assert_int_equal(packet_verify(r[0].bytes, r[0].n_captured).n_payload, 30000);
 	assert_int_equal(packet_verify(r[1].bytes, r[1].n_captured).n_payload, 30000);
 	assert_int_equal(packet_verify(r[2].bytes, r[2].n_captured).n_payload, 999);
 	assert_memory_equal(r[3].bytes, bytes, n);
-	assert_int_equal(capture_n_failures(p), 0);
-	port_free(p);
+	assert_int_equal(capture_file_n_failures(capture), 0);
+	end(p);
 }
 
 static void test_received_into_place(void **state)
@@ -225,11 +260,11 @@ static void test_received_into_place(void **state)
 	assert_int_equal(port_commit(p, &room, 201, &none), 0);
 	_cleanup_free_ struct mem_frame *f = mem_port_take(inner);
 	assert_int_equal(f->n_bytes, 255);
-	assert_int_equal(read_back(fd, 100, "mem", r), 1);
+	assert_int_equal(read_back(fd, 100, one_mem, r), 1);
 	assert_int_equal(r[0].n_captured, 100); /* cut off */
 	assert_int_equal(r[0].n_wire, 255);
 	assert_memory_equal(r[0].bytes, f->bytes, 100);
-	port_free(p);
+	end(p);
 }
 
 static void set_limit(rlim_t n_bytes)
@@ -243,15 +278,14 @@ static void set_limit(rlim_t n_bytes)
 
 static void test_full_disk(void **state)
 {
-	struct port *inner, *p, *unwritable;
+	struct port *inner, *p, *late;
 	struct record r[READ_MAX];
 	struct offload none = {};
 	int fd = new_file(), full = open("/dev/full", O_WRONLY | O_CLOEXEC);
 
+	assert_int_equal(capture_file_new(full, 0, &capture), -ENOSPC);
+	assert_int_equal(close(full), 0);
 	p = make(fd, 0, ALL_CAPS, &inner);
-	assert_int_equal(capture_port_new(loop, &owner.ops, full, 0, &unwritable), 0);
-	assert_int_equal(capture_port_wrap(unwritable, inner), -ENOSPC);
-	port_free(unwritable);
 
 	mem_port_inject(inner, bytes, 60, &none);
 	rlim_t size = (rlim_t)lseek(fd, 0, SEEK_CUR);
@@ -259,9 +293,9 @@ static void test_full_disk(void **state)
 	mem_port_inject(inner, bytes, 61, &none);
 	set_limit(RLIM_INFINITY);
 	mem_port_inject(inner, bytes, 62, &none);
-	assert_int_equal(capture_n_failures(p), 1);
+	assert_int_equal(capture_file_n_failures(capture), 1);
 	assert_int_equal(owner.n_frames, 3); /* the guest notices nothing */
-	assert_int_equal(read_back(fd, 0, "mem", r), 2);
+	assert_int_equal(read_back(fd, 0, one_mem, r), 2);
 	assert_int_equal(r[1].n_captured, 62);
 
 	size = (rlim_t)lseek(fd, 0, SEEK_CUR);
@@ -269,10 +303,41 @@ static void test_full_disk(void **state)
 	mem_port_inject(inner, bytes, 63, &none);
 	set_limit(RLIM_INFINITY);
 	mem_port_inject(inner, bytes, 64, &none);
-	assert_int_equal(capture_n_failures(p), 3);
+	assert_int_equal(capture_file_n_failures(capture), 3);
 	assert_int_equal(owner.n_frames, 5);
+	assert_int_equal(capture_port_new(loop, &owner.ops, capture, &late), 0);
+	assert_int_equal(capture_port_wrap(late, inner), -EIO); /* inner stays with p */
+	port_free(late);
 	assert_int_equal(lseek(fd, 0, SEEK_CUR), size + 10);
-	port_free(p);
+	end(p);
+}
+
+/* Each port of a file is an interface, those that join later too. */
+static void test_several_ports(void **state)
+{
+	static const char *const names[] = {"mem", "mem", "mem", NULL};
+	struct port *inner[3], *p[3];
+	struct record r[READ_MAX];
+	struct offload none = {};
+	int fd = new_file();
+
+	p[0] = make(fd, 0, ALL_CAPS, &inner[0]);
+	p[1] = add(ALL_CAPS, &inner[1]);
+	mem_port_inject(inner[1], bytes, 60, &none);
+	p[2] = add(ALL_CAPS, &inner[2]);
+	mem_port_inject(inner[0], bytes, 61, &none);
+	mem_port_inject(inner[2], bytes, 62, &none);
+	port_free(p[1]);
+	assert_int_equal(send_bytes(p[0], 63, &none), 0);
+	assert_int_equal(read_back(fd, 0, names, r), 4);
+	assert_int_equal(r[0].interface, 1);
+	assert_int_equal(r[1].interface, 0);
+	assert_int_equal(r[2].interface, 2);
+	assert_int_equal(r[3].interface, 0);
+	for (unsigned int i = 0; i < 4; i++)
+		assert_int_equal(r[i].n_wire, 60 + i);
+	port_free(p[2]);
+	end(p[0]);
 }
 
 static void test_state_passes_through(void **state)
@@ -289,7 +354,7 @@ static void test_state_passes_through(void **state)
 	assert_int_equal(owner.error, -EIO);
 	assert_true(owner.final);
 	assert_int_equal(p->n.n_closed, 3);
-	port_free(p);
+	end(p);
 }
 
 static int setup(void **state)
@@ -311,6 +376,7 @@ int main(void)
 		cmocka_unit_test(test_as_on_the_wire),
 		cmocka_unit_test(test_received_into_place),
 		cmocka_unit_test(test_full_disk),
+		cmocka_unit_test(test_several_ports),
 		cmocka_unit_test(test_state_passes_through),
 	};
 

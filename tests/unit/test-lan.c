@@ -61,6 +61,7 @@ static void begin(bool isolated, unsigned int n_ports, uint32_t caps)
 	struct lan_config c = {
 		.loop = loop,
 		.gateway_mac = gateway,
+		.gateway_be = {htonl(0x0a000202), htonl(0x0a000203)},
 		.isolated = isolated,
 		.input = on_input,
 		.room = on_room,
@@ -103,6 +104,41 @@ static int heard(unsigned int port)
 
 	assert_null(more);
 	return f ? f->bytes[14] : -1;
+}
+
+/* A broadcast ARP request whose sender is an address. */
+static void say_arp(unsigned int port, const struct mac *src, uint32_t sender)
+{
+	static const struct offload none;
+	static const uint8_t head[] = {0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1};
+	struct mac all = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
+	size_t n = fill(&all, src, 0);
+	uint32_t sender_be = htonl(sender);
+
+	memcpy(bytes + 12, head, sizeof(head));
+	memcpy(bytes + 22, src, 6);
+	memcpy(bytes + 28, &sender_be, 4);
+	mem_port_inject(ports[port], bytes, n, &none);
+}
+
+static void test_arp_for_the_gateway_is_forged(void **state)
+{
+	struct mac a = guest(1);
+
+	begin(false, 2, ALL_CAPS);
+	say_arp(0, &a, 0x0a000202);
+	say_arp(0, &a, 0x0a000203);
+	assert_int_equal(up.dropped[DROP_FORGED_SOURCE], 2);
+	assert_int_equal(up.n_frames, 0);
+	assert_int_equal(heard(1), -1);
+	say_arp(0, &a, 0x0a00020f);
+	say_arp(0, &a, 0); /* a probe of a guest that has no address yet */
+	assert_int_equal(up.dropped[DROP_FORGED_SOURCE], 2);
+	assert_int_equal(up.n_frames, 2);
+	free(mem_port_take(ports[1]));
+	free(mem_port_take(ports[1]));
+	assert_int_equal(heard(1), -1);
+	lan_free(lan);
 }
 
 static void test_batch_goes_up_in_one_call(void **state)
@@ -426,6 +462,7 @@ int main(void)
 		cmocka_unit_test(test_batch_goes_up_in_one_call),
 		cmocka_unit_test(test_learns_and_forwards),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_arp_for_the_gateway_is_forged),
 		cmocka_unit_test(test_isolated),
 		cmocka_unit_test(test_clones),
 		cmocka_unit_test(test_many_addresses_age_only_their_own),

@@ -34,8 +34,11 @@ static void print_opts(const struct qemu_opts *o, struct qemu_text *t)
 {
 	qemu_text_add(t, "");
 	for (unsigned int i = 0; i < o->n; i++)
-		qemu_text_addf(t, "%s%s=%s|", o->v[i].is_switch ? "!" : o->v[i].is_implied ? "*" : "", o->v[i].key,
-				o->v[i].value);
+		qemu_text_addf(t, "%s%s=%s|",
+			o->v[i].is_switch    ? "!"
+			: o->v[i].is_implied ? "*"
+					     : "",
+			o->v[i].key, o->v[i].value);
 }
 
 static void test_parse(void **state)
@@ -123,7 +126,8 @@ static void test_cap(void **state)
 
 static void test_bool(void **state)
 {
-	static const char *const on[] = {"on", "yes", "true", "y"}, *const off[] = {"off", "no", "false", "n"};
+	static const char *const on[] = {"on", "yes", "true", "y"}, *const off[] = {
+									    "off", "no", "false", "n"};
 	bool v;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(on); i++) {

@@ -30,7 +30,8 @@ static const struct sample samples[] = {
 		"qemu -vnc 0.0.0.0:1 -m 2048 -hda u.img -net "
 		"nic,macaddr=52:53:00:11:12:13,model=e1000,addr=08,netdev=vmlan0 -netdev " STREAM("vmlan0", "50"),
 		"vmlan0"},
-	{"qemu -m 2048 u.img -net nic -net tap,script=/etc/qemu-ifup,downscript=/etc/qemu-ifdown --daemonize", "=",
+	{"qemu -m 2048 u.img -net nic -net tap,script=/etc/qemu-ifup,downscript=/etc/qemu-ifdown --daemonize",
+		"=",
 		""},
 	{"qemu -m 2048 u.img -net nic -net user,hostfwd=tcp::5022-:22 --daemonize",
 		"qemu -m 2048 u.img -net nic,netdev=vmlan0 -netdev " STREAM("vmlan0", "50") " --daemonize",
@@ -38,7 +39,8 @@ static const struct sample samples[] = {
 
 	/* No network option. */
 	{"qemu", D, "vmlan0"},
-	{"qemu -m 512 -hda a.img", "qemu -m 512 -hda a.img -netdev " STREAM("vmlan0", "50") " -net nic,netdev=vmlan0",
+	{"qemu -m 512 -hda a.img",
+		"qemu -m 512 -hda a.img -netdev " STREAM("vmlan0", "50") " -net nic,netdev=vmlan0",
 		"vmlan0"},
 	{"qemu -nodefaults", "=", ""},
 	{"qemu --nodefaults", "=", ""},
@@ -48,15 +50,18 @@ static const struct sample samples[] = {
 	{"qemu -machine microvm,acpi=off", "=", ""},
 	{"qemu -machine type=none", "=", ""},
 	{"qemu -machine microvm -machine acpi=off", "=", ""},
-	{"qemu -M microvm -M q35", "qemu -M microvm -M q35 -netdev " STREAM("vmlan0", "50") " -net nic,netdev=vmlan0",
+	{"qemu -M microvm -M q35",
+		"qemu -M microvm -M q35 -netdev " STREAM("vmlan0", "50") " -net nic,netdev=vmlan0",
 		"vmlan0"},
 	{"qemu -device e1000",
 		"qemu -device e1000 -netdev " STREAM("vmlan0", "50") " -net nic,netdev=vmlan0", "vmlan0"},
 	{"qemu -device e1000,id=vmlan0",
-		"qemu -device e1000,id=vmlan0 -netdev " STREAM("vmlan1", "50") " -net nic,netdev=vmlan1", "vmlan1"},
+		"qemu -device e1000,id=vmlan0 -netdev " STREAM("vmlan1", "50") " -net nic,netdev=vmlan1",
+		"vmlan1"},
 	{"qemu -device {\"driver\":\"e1000\",\"id\":\"vmlan0\"}",
 		"qemu -device {\"driver\":\"e1000\",\"id\":\"vmlan0\"} -netdev " STREAM("vmlan1", "50")
-		" -net nic,netdev=vmlan1", "vmlan1"},
+		" -net nic,netdev=vmlan1",
+		"vmlan1"},
 
 	/* Asking for a list starts nothing. */
 	{"qemu -help", "=", ""},
@@ -71,8 +76,10 @@ static const struct sample samples[] = {
 
 	/* -net */
 	{"qemu -net nic -net user", "qemu -net nic,netdev=vmlan0 -netdev " STREAM("vmlan0", "50"), "vmlan0"},
-	{"qemu -net user -net nic", "qemu -netdev " STREAM("vmlan0", "50") " -net nic,netdev=vmlan0", "vmlan0"},
-	{"qemu --net user --net nic", "qemu -netdev " STREAM("vmlan0", "50") " --net nic,netdev=vmlan0", "vmlan0"},
+	{"qemu -net user -net nic",
+		"qemu -netdev " STREAM("vmlan0", "50") " -net nic,netdev=vmlan0", "vmlan0"},
+	{"qemu --net user --net nic",
+		"qemu -netdev " STREAM("vmlan0", "50") " --net nic,netdev=vmlan0", "vmlan0"},
 	{"qemu -net nic,model=virtio,vectors=0 -net user",
 		"qemu -net nic,model=virtio,vectors=0,netdev=vmlan0 -netdev " STREAM("vmlan0", "50"), "vmlan0"},
 	{"qemu -net nic,name=a,,b -net user,id=u",
@@ -82,18 +89,22 @@ static const struct sample samples[] = {
 	{"qemu -net user,id=u,restrict=on", "qemu -net socket,fd=50,id=u", "u restricted"},
 	{"qemu -net nic -net nic -net user", "qemu -net nic -net nic -net socket,fd=50", "vmlan0"},
 	{"qemu -net nic -net user -net tap,fd=9", "qemu -net nic -net socket,fd=50 -net tap,fd=9", "vmlan0"},
-	{"qemu -net nic -net user -net user", "qemu -net nic -net socket,fd=50 -net socket,fd=51", "vmlan0; vmlan1"},
+	{"qemu -net nic -net user -net user",
+		"qemu -net nic -net socket,fd=50 -net socket,fd=51", "vmlan0; vmlan1"},
 	{"qemu -net nic", "=", ""},
 	{"qemu -net nic,netdev=t -netdev tap,id=t", "=", ""},
 	{"qemu -net nic,netdev=t -netdev tap,id=t -net nic -net user",
 		"qemu -net nic,netdev=t -netdev tap,id=t -net nic,netdev=vmlan0 -netdev " STREAM("vmlan0", "50"),
 		"vmlan0"},
-	{"qemu -net nic,netdev=u -netdev user,id=u", "qemu -net nic,netdev=u -netdev " STREAM("u", "50"), "u"},
-	{"qemu -net type=user -net nic", "qemu -netdev " STREAM("vmlan0", "50") " -net nic,netdev=vmlan0", "vmlan0"},
+	{"qemu -net nic,netdev=u -netdev user,id=u",
+		"qemu -net nic,netdev=u -netdev " STREAM("u", "50"), "u"},
+	{"qemu -net type=user -net nic",
+		"qemu -netdev " STREAM("vmlan0", "50") " -net nic,netdev=vmlan0", "vmlan0"},
 	{"qemu -net", NULL, NULL, "needs a value"},
 
 	/* vlan= */
-	{"qemu -net nic,vlan=3 -net user,vlan=3", "qemu -net nic,netdev=vmlan0 -netdev " STREAM("vmlan0", "50"),
+	{"qemu -net nic,vlan=3 -net user,vlan=3",
+		"qemu -net nic,netdev=vmlan0 -netdev " STREAM("vmlan0", "50"),
 		"vmlan0"},
 	{"qemu -net nic,vlan=1 -net user,vlan=1 -net nic,vlan=2 -net user,vlan=2,net=10.9.0.0/24",
 		"qemu -net nic,netdev=vmlan0 -netdev " STREAM("vmlan0", "50") " -net nic,netdev=vmlan1 -netdev "
@@ -108,7 +119,8 @@ static const struct sample samples[] = {
 	{"qemu -net nic,vlan=1 -net tap,vlan=1,name=n", "=", "", NULL, {2, 5}},
 	{"qemu -net nic,vlan=1,name=n -net user,vlan=1", "qemu -net nic,vlan=1,name=n,netdev=vmlan0 -netdev "
 		"socket,id=vmlan0,fd=50", "vmlan0", NULL, {2, 5}},
-	{"qemu -net nic -net nic -net user,vlan=0", "qemu -net nic -net nic -net socket,fd=50,vlan=0", "vmlan0", NULL,
+	{"qemu -net nic -net nic -net user,vlan=0",
+		"qemu -net nic -net nic -net socket,fd=50,vlan=0", "vmlan0", NULL,
 		{2, 5}},
 
 	/* Older ways that are gone. */
@@ -123,27 +135,33 @@ static const struct sample samples[] = {
 	{"qemu -net nic -net dump,file=x", "=", "", NULL, {2, 0}},
 
 	/* -netdev */
-	{"qemu -netdev user,id=n0 -device e1000,netdev=n0", "qemu -netdev " STREAM("n0", "50") " -device e1000,netdev=n0",
+	{"qemu -netdev user,id=n0 -device e1000,netdev=n0",
+		"qemu -netdev " STREAM("n0", "50") " -device e1000,netdev=n0",
 		"n0"},
-	{"qemu -netdev user,id=n0 -device e1000,netdev=n0", "qemu -netdev socket,id=n0,fd=50 -device e1000,netdev=n0",
+	{"qemu -netdev user,id=n0 -device e1000,netdev=n0",
+		"qemu -netdev socket,id=n0,fd=50 -device e1000,netdev=n0",
 		"n0", NULL, {7, 1}},
-	{"qemu -netdev user,id=n0 -device e1000,netdev=n0", "qemu -netdev socket,id=n0,fd=50 -device e1000,netdev=n0",
+	{"qemu -netdev user,id=n0 -device e1000,netdev=n0",
+		"qemu -netdev socket,id=n0,fd=50 -device e1000,netdev=n0",
 		"n0", NULL, {1, 0}},
 	{"qemu -netdev user,id=n0", "qemu -netdev " STREAM("n0", "50"), "n0", NULL, {10, 0}},
 	{"qemu -netdev user,id=a -netdev user,id=b -netdev tap,id=c,fd=7",
-		"qemu -netdev " STREAM("a", "50") " -netdev " STREAM("b", "51") " -netdev tap,id=c,fd=7", "a; b"},
+		"qemu -netdev " STREAM("a", "50") " -netdev " STREAM("b", "51") " -netdev tap,id=c,fd=7",
+		"a; b"},
 	{"qemu -netdev user,id=u -netdev hubport,id=h0,hubid=3,netdev=u",
 		"qemu -netdev " STREAM("u", "50") " -netdev hubport,id=h0,hubid=3,netdev=u", "u"},
 	{"qemu -netdev tap,id=t -device virtio-net-pci,netdev=t", "=", ""},
 	{"qemu -netdev user", NULL, NULL, "-netdev user,id=NAME"},
 	{"qemu -netdev {\"type\":\"user\",\"id\":\"n\"}", "=", "", "JSON"},
 	{"qemu -netdev {\"type\":\"tap\",\"id\":\"n\"}", "=", ""},
-	{"qemu -netdev user,id=n,hostfwd=tcp::1-:2,hostfwd=udp:127.0.0.1:3-10.0.2.20:4", "qemu -netdev " STREAM("n", "50"),
+	{"qemu -netdev user,id=n,hostfwd=tcp::1-:2,hostfwd=udp:127.0.0.1:3-10.0.2.20:4",
+		"qemu -netdev " STREAM("n", "50"),
 		"n tcp/0.0.0.0:1>0.0.0.0:2 udp/127.0.0.1:3>10.0.2.20:4"},
 	{"qemu -netdev user,id=n,net=10.1.0.0/16,host=10.1.0.1,dns=10.1.0.2,dhcpstart=10.1.9.9,hostname=vm,"
 	 "dnssearch=a.org,dnssearch=b.org,domainname=c.org,restrict",
 		"qemu -netdev " STREAM("n", "50"),
-		"n 10.1.0.0/16 10.1.0.1 10.1.0.2 10.1.9.9 hostname=vm domainname=c.org search=a.org search=b.org restricted"},
+		"n 10.1.0.0/16 10.1.0.1 10.1.0.2 10.1.9.9 hostname=vm domainname=c.org "
+		"search=a.org search=b.org restricted"},
 	{"qemu -netdev user,id=n,restrict=on,restrict=off", "qemu -netdev " STREAM("n", "50"), "n"},
 	{"qemu -netdev user,id=n,restrict=yes", "qemu -netdev " STREAM("n", "50"), "n restricted"},
 
@@ -157,7 +175,8 @@ static const struct sample samples[] = {
 	{"qemu -netdev user,id=n,hostfwd=unix:/x-:1", "=", "", "unix:/x"},
 	{"qemu -netdev user,id=n,hostfwd=tcp:[::1]:1-:2", "=", "", "IPv4"},
 	{"qemu -netdev user,id=n,hostname=a,,b", "=", "", "hostname"},
-	{"qemu -nic user,tftp=/srv -nic user", "qemu -nic user,tftp=/srv -nic socket,fd=50", "vmlan0", "tftp"},
+	{"qemu -nic user,tftp=/srv -nic user",
+		"qemu -nic user,tftp=/srv -nic socket,fd=50", "vmlan0", "tftp"},
 	{"qemu -net nic -net user,smb=/srv", "=", "", "smb"},
 	{"qemu -net nic,vlan=0 -net user,vlan=0,smb=/srv", "qemu -net nic -net user,smb=/srv", "", "smb"},
 
@@ -190,7 +209,8 @@ static const struct sample samples[] = {
 	{"qemu -nic user,net=10.0.2.0/33", NULL, NULL, "prefix length"},
 	{"qemu -nic user,host=1.2.3.4", NULL, NULL, "host must be"},
 	{"qemu -nic user,dns=1.2.3.4,restrict=on", NULL, NULL, "dns must be"},
-	{"qemu -nic user,dns=1.2.3.4", "qemu -nic socket,fd=50", "vmlan0 10.0.2.0/24 10.0.2.2 1.2.3.4 10.0.2.15"},
+	{"qemu -nic user,dns=1.2.3.4",
+		"qemu -nic socket,fd=50", "vmlan0 10.0.2.0/24 10.0.2.2 1.2.3.4 10.0.2.15"},
 	{"qemu -nic user,restrict=maybe", NULL, NULL, "on or off"},
 	{"qemu -nic user,dhcpstart=x", NULL, NULL, "IPv4 address"},
 };
@@ -230,7 +250,8 @@ static void print_network(const struct qemu_network *n, struct qemu_text *t)
 	expect.net_be = c->net_be;
 	expect.mask_be = c->mask_be;
 	assert_true(user_conf_check(&expect, &e));
-	if (c->host_be != expect.host_be || c->dns_be != expect.dns_be || c->dhcp_start_be != expect.dhcp_start_be) {
+	if (c->host_be != expect.host_be || c->dns_be != expect.dns_be ||
+		c->dhcp_start_be != expect.dhcp_start_be) {
 		add_addr(t, " ", c->host_be);
 		add_addr(t, " ", c->dns_be);
 		add_addr(t, " ", c->dhcp_start_be);

@@ -79,7 +79,7 @@ static void test_hostfwd(void **state)
 		if (!ok)
 			fail_msg("%s: %s", forwards[i].text, e.text);
 		(void)snprintf(got, sizeof(got), "%s %s %u %s %u", f.proto == IPPROTO_UDP ? "udp" : "tcp",
-				addr(f.host_be), f.host_port, addr(f.guest_be), f.guest_port);
+			addr(f.host_be), f.host_port, addr(f.guest_be), f.guest_port);
 		assert_string_equal(got, forwards[i].expect);
 	}
 }
@@ -200,7 +200,7 @@ static void test_check(void **state)
 		ok = user_conf_check(&c, &e);
 		if (ok)
 			(void)snprintf(got, sizeof(got), "%s %s %s", addr(c.host_be), addr(c.dns_be),
-					addr(c.dhcp_start_be));
+				addr(c.dhcp_start_be));
 		else
 			(void)snprintf(got, sizeof(got), "%s", e.option);
 		if (strcmp(got, checks[i].expect) != 0)
@@ -269,8 +269,9 @@ static void test_port(void **state)
 		}
 		if (!ok)
 			fail_msg("%s: %s", ports[i].text, e.text);
-		(void)snprintf(got, sizeof(got), "%s %s %d %d %s %d %d", kinds[p.kind], p.path[0] ? p.path : "-",
-				(int)p.pid, p.fd, p.ifname[0] ? p.ifname : "-", p.noconfig, p.fresh);
+		(void)snprintf(got, sizeof(got), "%s %s %d %d %s %d %d", kinds[p.kind],
+			p.path[0] ? p.path : "-", (int)p.pid, p.fd, p.ifname[0] ? p.ifname : "-", p.noconfig,
+			p.fresh);
 		assert_string_equal(got, ports[i].expect);
 	}
 }

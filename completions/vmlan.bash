@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Completion of vmlan's command line for bash. Behind "run" comes another command: it is completed as that.
+
+_vmlan_options()
+{
+	vmlan "$1" --help 2>/dev/null | sed -n 's/^  \(-[a-z], \)\{0,1\}\(--[a-z-]*\).*/\2/p'
+}
+
+_vmlan()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} i
+	COMPREPLY=()
+	if ((COMP_CWORD == 1)); then
+		mapfile -t COMPREPLY < <(compgen -W "run user help version" -- "$cur")
+		return
+	fi
+	# Where the guest's or the namespace's command begins, if that is before the cursor.
+	for ((i = 2; i < COMP_CWORD; i++)); do
+		if [[ ${COMP_WORDS[i]} == -- ]]; then
+			_command_offset $((i + 1)) 2>/dev/null
+			return
+		fi
+		if [[ $verb == run && ${COMP_WORDS[i]} != -* && ! ${COMP_WORDS[i-1]} =~ ^--(mtu|pcap)$ ]]; then
+			_command_offset "$i" 2>/dev/null
+			return
+		fi
+	done
+	case $prev in
+	--pcap)
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
+	--net | --host | --dns | --dhcpstart | --hostname | --dnssearch | --domainname | --mtu | --hostfwd)
+		return
+		;;
+	esac
+	case $verb in
+	help)
+		mapfile -t COMPREPLY < <(compgen -W "run user help version" -- "$cur")
+		;;
+	user)
+		if [[ $cur == -* ]]; then
+			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_options user) --help" -- "$cur")
+		else
+			mapfile -t COMPREPLY < <(compgen -W "stream: fd: netns netns:" -- "$cur")
+			compopt -o nospace
+		fi
+		;;
+	run)
+		if [[ $cur == -* ]]; then
+			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_options run) --help" -- "$cur")
+		else
+			mapfile -t COMPREPLY < <(compgen -c -- "$cur")
+		fi
+		;;
+	esac
+}
+
+complete -F _vmlan vmlan

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Completion of vmlan's command line for fish.
+
+function __vmlan_options
+    vmlan $argv[1] --help 2>/dev/null |
+        string replace -rf '^  (?:-[a-z], )?(--[a-z-]+)(?: [A-Z]\S*)? +(.*)$' '$1\t$2'
+end
+
+complete -c vmlan -f
+complete -c vmlan -n __fish_use_subcommand -a run -d 'run a QEMU line'
+complete -c vmlan -n __fish_use_subcommand -a user -d 'serve a user-mode network'
+complete -c vmlan -n __fish_use_subcommand -a help -d 'list the verbs'
+complete -c vmlan -n __fish_use_subcommand -a version -d 'print the version'
+complete -c vmlan -n '__fish_seen_subcommand_from help' -a 'run user version'
+complete -c vmlan -n '__fish_seen_subcommand_from run' -a '(__vmlan_options run)'
+complete -c vmlan -n '__fish_seen_subcommand_from run' -a '(__fish_complete_command)'
+complete -c vmlan -n '__fish_seen_subcommand_from user' -a '(__vmlan_options user)'
+complete -c vmlan -n '__fish_seen_subcommand_from user' -a 'stream: fd: netns netns:'
+complete -c vmlan -n '__fish_seen_subcommand_from run user' -l pcap -rF

@@ -1,0 +1,243 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""The command line as a person meets it: statuses, errors, help, and the processes of `vmlan run`. The network
+is a stand-in (double_parent.c), and so is QEMU (fake-qemu), but for what needs neither.
+
+usage: test-cli.py VMLAN-DOUBLE"""
+import os
+import pty
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+VMLAN = os.path.abspath(sys.argv.pop(1))
+QEMU = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake-qemu")
+DOUBLE = "double: "
+
+
+def vmlan(*args, **env):
+    return subprocess.run([VMLAN, *args], env={**os.environ, **env}, stdin=subprocess.DEVNULL, timeout=30,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+
+
+def wait_for(what, seconds=5):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if what():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def processes_with(mark):
+    """Living processes that have MARK in their environment."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as f:
+                if mark.encode() in f.read() and is_alive(pid):
+                    found.append(int(pid))
+        except (FileNotFoundError, PermissionError, ProcessLookupError):
+            pass
+    return found
+
+
+class Words(unittest.TestCase):
+    def refused(self, args, *words):
+        r = vmlan(*args)
+        self.assertEqual(r.returncode, 2, r.stderr)
+        self.assertEqual(r.stdout, "")
+        for word in words:
+            self.assertIn(word, r.stderr)
+
+    def test_verbs(self):
+        self.refused([], "verb")
+        self.refused(["usr"], "did you mean 'user'?")
+        self.refused(["frobnicate"], "no verb 'frobnicate'")
+        self.assertRegex(vmlan("version").stdout, r"^vmlan \d+\.\d+")
+        self.assertEqual(vmlan("--version").stdout, vmlan("version").stdout)
+        self.refused(["version", "now"], "no arguments")
+        self.refused(["help", "me"], "no verb 'me'")
+
+    def test_help_fits_a_screen(self):
+        for args in (["help"], ["--help"], ["user", "--help"], ["run", "-h"], ["help", "user"], ["help", "--help"],
+                     ["version", "--help"]):
+            r = vmlan(*args)
+            self.assertEqual((r.returncode, r.stderr), (0, ""))
+            lines = r.stdout.rstrip("\n").split("\n")
+            self.assertGreater(len(lines[0]), 10)
+            self.assertLessEqual(len(lines), 24, args)
+            self.assertLessEqual(max(map(len, lines)), 80, r.stdout)
+        self.assertEqual(vmlan("help", "user").stdout, vmlan("user", "--help").stdout)
+
+    def test_options(self):
+        self.refused(["user", "--hostfw", "x"], "no option --hostfw; did you mean --hostfwd?")
+        self.refused(["user", "--hots=x"], "--hots; did you mean --host?")
+        self.refused(["user", "-x"], "no option -x")
+        self.refused(["user", "--mtu"], "needs a value: --mtu BYTES")
+        self.refused(["user", "--mtu", "--", "a"], "needs a value")
+        self.refused(["user", "--stats=1", "fd:0"], "--stats takes no value")
+        self.refused(["run", "--dry-rnu", "--", "x"], "did you mean --dry-run?")
+
+    def test_places(self):
+        self.refused(["user", "--hostfwd", "tcp::99999-:22", "fd:0"], "  tcp::99999-:22\n       ^~~~~\n")
+        self.refused(["user", "--hostfwd=tcp::1", "fd:0"], "  tcp::1\n        ^\n")
+        self.refused(["user", "--hostname", "a\u00e9\u00e9.b", "fd:0"], "  a\u00e9\u00e9.b\n   ^\n")
+        self.refused(["user", "stream:/x,conect"], "  stream:/x,conect\n            ^~~~~~\n")
+        self.refused(["user", "--host", "1.2.3.4", "fd:0"], "--host: must be", "10.0.2.0/24", "  1.2.3.4\n")
+        self.refused(["user", "--hostname", "a\033[1m", "fd:0"], "  a?[1m\n")
+        self.refused(["run", QEMU, "-nic", "user,id=n,hostfwd=tcp::70000-:22"],
+                     "  user,id=n,hostfwd=tcp::70000-:22\n                         ^~~~~\n")
+
+    def test_ports(self):
+        self.refused(["user"], "a port is missing")
+        self.refused(["user", "netns"], "needs a command")
+        self.refused(["user", "fd:0", "--", "true"], "a command needs a port")
+        self.refused(["user", "netns", "netns", "--", "true"], "one port")
+        self.refused(["user", *["fd:0"] * 65], "64 ports")
+
+    def test_user(self):
+        r = vmlan("user", "stream:/x,,y,connect", "--net", "10.1.0.0/16", "--hostfwd=:1.2.3.4:22-:23")
+        self.assertEqual(r.returncode, 0)
+        self.assertEqual(r.stderr.replace(DOUBLE, "").split("\n"),
+                         ["net 10.1.0.0", "mask 255.255.0.0", "host 10.1.2.2", "dns 10.1.2.3", "dhcpstart 10.1.2.15",
+                          "forward 22 23", "port 1 /x,y", ""])
+        self.assertEqual(vmlan("user", "fd:0", DOUBLE_FAILS="5").returncode, 5)
+
+
+class Run(unittest.TestCase):
+    def setUp(self):
+        self.mark = f"CLI_TEST_MARK={os.getpid()}.{self.id()}."
+        self.env = dict([self.mark.split("=", 1)])
+
+    def tearDown(self):
+        self.assertTrue(wait_for(lambda: not processes_with(self.mark)), processes_with(self.mark))
+
+    def run_vmlan(self, *args, **env):
+        return vmlan("run", *args, **self.env, **env)
+
+    def start(self, *args, **env):
+        return subprocess.Popen([VMLAN, "run", *args], env={**os.environ, **self.env, **env}, text=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def test_status_and_line(self):
+        r = self.run_vmlan("--", QEMU, "-m", "1", "-net", "nic", "-net", "user", "-nic", "user", FAKE_QEMU="exit 7")
+        self.assertEqual(r.returncode, 7)
+        argv, fds = r.stdout.split("\n")[:2]
+        self.assertEqual(argv.split()[:6], ["argv", "-m", "1", "-net", "nic,netdev=vmlan0", "-netdev"])
+        # QEMU has its ends of the two cables, and no other descriptor of ours.
+        first = int(argv.split()[6].rsplit("=", 1)[1])
+        second = int(argv.split()[8].rsplit("=", 1)[1])
+        self.assertEqual(fds, f"fds {first} {second}")
+        self.assertEqual(r.stderr.count(DOUBLE + "port closed"), 2)
+
+    def test_no_network_of_ours(self):
+        r = self.run_vmlan(QEMU, "-nic", "none", FAKE_QEMU="exit 3")
+        self.assertEqual((r.returncode, r.stdout, r.stderr), (3, "argv -nic none\nfds\n", ""))
+
+    def test_killed(self):
+        self.assertEqual(self.run_vmlan(QEMU, FAKE_QEMU=f"kill {int(signal.SIGKILL)}").returncode, 128 + 9)
+        self.assertEqual(self.run_vmlan(QEMU, FAKE_QEMU=f"kill {int(signal.SIGSEGV)}").returncode, 128 + 11)
+
+    def test_signals_are_passed_on(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+            p = self.start(QEMU, FAKE_QEMU="wait")
+            self.assertTrue(p.stdout.readline().startswith("argv"))
+            p.stdout.readline()
+            p.send_signal(number)
+            out, _ = p.communicate(timeout=20)
+            self.assertEqual((out, p.returncode), (f"heard {number.name}\n", 41))
+
+    def test_ctrl_c_comes_once(self):
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execve(VMLAN, [VMLAN, "run", QEMU], {**os.environ, **self.env, "FAKE_QEMU": "wait"})
+        text = b""
+        while b"fds" not in text:
+            text += os.read(terminal, 1000)
+        os.write(terminal, b"\003")
+        while b"heard" not in text or not text.endswith(b"\n"):
+            text += os.read(terminal, 1000)
+        _, status = os.waitpid(pid, 0)
+        os.close(terminal)
+        self.assertIn(b"heard SIGINT\r\n", text)
+        self.assertEqual(os.waitstatus_to_exitcode(status), 41)
+
+    def test_ends_with_us(self):
+        p = self.start(QEMU, FAKE_QEMU="wait")
+        p.stdout.readline()
+        p.stdout.readline()
+        p.kill()
+        out, err = p.communicate(timeout=20)
+        self.assertIn("heard SIGTERM\n", out)
+        self.assertIn("port closed", err)
+
+    def test_network_fails(self):
+        r = self.run_vmlan(QEMU, DOUBLE_FAILS="3")
+        self.assertEqual((r.returncode, r.stdout), (1, ""))
+        self.assertIn("network vmlan0 did not start", r.stderr)
+
+    def test_no_such_command(self):
+        r = self.run_vmlan("no-such-qemu")
+        self.assertEqual(r.returncode, 127)
+        self.assertIn("no-such-qemu", r.stderr)
+        self.assertEqual(self.run_vmlan("/etc/passwd").returncode, 126)
+
+    def test_daemonize(self):
+        with tempfile.TemporaryDirectory() as folder:
+            pid_file = os.path.join(folder, "pid")
+            began = time.monotonic()
+            r = self.run_vmlan(QEMU, "--daemonize", FAKE_QEMU=f"daemonize {pid_file}")
+            self.assertEqual(r.returncode, 0)
+            self.assertLess(time.monotonic() - began, 10)  # our output ended with us, not with the network
+            self.assertIn(DOUBLE + "net 10.0.2.0", r.stderr)
+            self.assertTrue(wait_for(lambda: os.path.exists(pid_file) and os.path.getsize(pid_file)))
+            with open(pid_file, encoding="ascii") as f:
+                daemon = int(f.read())
+            self.assertEqual(len(processes_with(self.mark)), 2)  # it, and its network
+            os.kill(daemon, signal.SIGKILL)
+        # tearDown: the network ends with it
+
+    def test_daemonize_fails(self):
+        r = self.run_vmlan(QEMU, "-daemonize", FAKE_QEMU="exit 1")
+        self.assertEqual(r.returncode, 1)
+
+    def test_dry_run(self):
+        r = self.run_vmlan("--dry-run", "--pcap", "/x", "--", QEMU, "-hda", "it's a.img", "-net", "nic", "-net",
+                           "user,hostfwd=tcp::5022-:22", "-nic", "user,restrict=on", FAKE_QEMU="kill 9")
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        lines = r.stdout.split("\n")
+        self.assertIn("#   tcp 0.0.0.0:5022 leads to 10.0.2.15:22", lines)
+        self.assertIn("#   capture to /x", lines)
+        self.assertIn("#   capture to /x.1", lines)
+        line = lines[-2]
+        self.assertTrue(line.startswith(f"{QEMU} -hda 'it'\\''s a.img' -net nic,netdev=vmlan0 -netdev stream,"), line)
+
+    def test_notes(self):
+        r = self.run_vmlan(QEMU, "-netdev", "user,id=n,tftp=/srv")
+        self.assertEqual(r.returncode, 0)
+        self.assertIn("-netdev user,id=n,tftp=/srv: left to QEMU's own user back end", r.stderr)
+
+    def test_kvm(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.symlink(QEMU, os.path.join(folder, "qemu-system-x86_64"))
+            os.symlink(sys.executable, os.path.join(folder, "python3"))
+            r = self.run_vmlan("kvm", "-nic", "none", PATH=folder)
+            usable = os.access("/dev/kvm", os.R_OK | os.W_OK)
+            self.assertEqual(r.stdout.split("\n")[0], "argv -enable-kvm -nic none" if usable else "argv -nic none")
+            self.assertIn("no command 'kvm' here", r.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
