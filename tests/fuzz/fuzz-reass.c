@@ -10,6 +10,7 @@
 #include "reass.h"
 
 #define RECORDS_MAX   128
+#define BYTES_MAX     (256 * 1024) /* of payload; more of it only takes time */
 #define PORTS         4
 #define FLAG_OTHER    1 /* the complement of the pattern */
 #define FLAG_OPTIONS  2 /* a header of 60 bytes */
@@ -138,12 +139,14 @@ static void one_datagram(uint8_t what, uint16_t n_bytes, uint16_t mtu)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 {
 	struct rd r = rd_of(data, n_bytes);
+	size_t n_payload = 0;
 
 	set_up();
-	for (unsigned int i = 0; i < RECORDS_MAX && r.left >= 8; i++) {
+	for (unsigned int i = 0; i < RECORDS_MAX && n_payload < BYTES_MAX && r.left >= 8; i++) {
 		uint8_t what = rd_u8(&r), flags = rd_u8(&r);
 		uint16_t frag = rd_u16(&r), n = rd_u16(&r), pause = rd_u16(&r);
 
+		n_payload += n;
 		if (flags & FLAG_SEND) {
 			one_datagram(what, n, frag);
 		} else {
