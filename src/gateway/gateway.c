@@ -169,7 +169,7 @@ static bool source_ok(const struct gateway *g, const struct ip4 *ip)
 {
 	if (ip->src_be == 0)
 		return ip->proto == IP_PROTO_UDP && ip->dst_be == INADDR_BROADCAST;
-	return (ip->src_be & g->c.mask_be) == g->c.net_be && ip->src_be != g->c.host_be && ip->src_be != g->c.dns_be &&
+	return (ip->src_be & g->c.mask_be) == g->c.net_be && !gw_is_ours(g, ip->src_be) &&
 			(ip->src_be & ~g->c.mask_be) != 0 && (ip->src_be | g->c.mask_be) != INADDR_BROADCAST;
 }
 
@@ -393,7 +393,7 @@ int gateway_new(const struct gateway_config *c, struct gateway **ret)
 		struct lan_config lc = {
 			.loop = c->loop,
 			.gateway_mac = c->mac,
-			.gateway_be = {c->host_be, c->dns_be},
+			.gateway_be = {c->host_be, gw_is_dns(g, c->dns_be) ? c->dns_be : c->host_be},
 			.isolated = c->isolated,
 			.input = gw_input,
 			.room = gw_room,

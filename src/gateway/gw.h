@@ -99,6 +99,18 @@ static inline uint64_t gw_now(const struct gateway *g)
 	return loop_now_ms(g->loop);
 }
 
+/* The name server is ours only within the network; elsewhere (QEMU's dns=8.8.8.8) it is a destination
+ * like any other, which DHCP tells. */
+static inline bool gw_is_dns(const struct gateway *g, uint32_t addr_be)
+{
+	return addr_be == g->c.dns_be && (addr_be & g->c.mask_be) == g->c.net_be;
+}
+
+static inline bool gw_is_ours(const struct gateway *g, uint32_t addr_be)
+{
+	return addr_be == g->c.host_be || gw_is_dns(g, addr_be);
+}
+
 static inline void gw_drop(struct gateway *g, const struct port *p, enum drop_reason reason)
 {
 	g->drops[p->id][reason]++;

@@ -14,7 +14,7 @@
 
 static bool is_guest_addr(const struct gateway *g, uint32_t a_be)
 {
-	return (a_be & g->c.mask_be) == g->c.net_be && a_be != g->c.host_be && a_be != g->c.dns_be &&
+	return (a_be & g->c.mask_be) == g->c.net_be && !gw_is_ours(g, a_be) &&
 			a_be != g->c.net_be && a_be != (g->c.net_be | ~g->c.mask_be);
 }
 
@@ -113,10 +113,10 @@ enum drop_reason gw_arp_input(struct gateway *g, struct port *p, const struct fr
 
 	if (reason)
 		return reason;
-	if (!mac_eq(&a.sender_mac, &e->src) || a.sender_be == g->c.host_be || a.sender_be == g->c.dns_be)
+	if (!mac_eq(&a.sender_mac, &e->src) || gw_is_ours(g, a.sender_be))
 		return DROP_FORGED_SOURCE;
 	gw_neigh_learn(g, p, a.sender_be, &a.sender_mac);
-	if (a.op != ARP_OP_REQUEST || (a.target_be != g->c.host_be && a.target_be != g->c.dns_be))
+	if (a.op != ARP_OP_REQUEST || !gw_is_ours(g, a.target_be))
 		return DROP_NONE;
 	g->n.arp_requests++;
 

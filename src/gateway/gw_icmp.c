@@ -318,7 +318,7 @@ enum drop_reason gw_icmp_input(struct gateway *g, struct gw_pkt *k)
 		return reason;
 	if (icmp.type != ICMP4_ECHO_REQUEST || icmp.code != 0)
 		return DROP_NOT_FOR_US; /* errors about our packets: TCP and UDP towards guests need none */
-	if (k->ip.dst_be == g->c.host_be || k->ip.dst_be == g->c.dns_be)
+	if (gw_is_ours(g, k->ip.dst_be))
 		return answer_echo(g, k, &icmp);
 	if (k->ip.ttl <= 1) {
 		gw_icmp_error(g, k, ICMP4_TIME_EXCEEDED, 0, 0);

@@ -29,7 +29,7 @@ enum gw_verdict gw_map(struct gateway *g, uint8_t proto, uint32_t dst_be, uint16
 	if (g->c.restricted)
 		return proto == IP_PROTO_TCP ? GW_REFUSE : GW_SILENT;
 	*ret_port = dst_port;
-	if (dst_be == g->c.dns_be)
+	if (gw_is_dns(g, dst_be))
 		return map_resolver(g, dst_port, ret, ret_port);
 	if (dst_be == g->c.host_be) {
 		*ret = ip_addr_from4(htonl(INADDR_LOOPBACK));

@@ -189,7 +189,7 @@ static struct flow *open_flow(struct gateway *g, struct gw_pkt *k, const struct 
 	}
 	f->host = host;
 	f->host_port = port;
-	if (k->ip.dst_be == g->c.dns_be)
+	if (gw_is_dns(g, k->ip.dst_be))
 		f->udp.flags |= UDP_DNS;
 	int r = open_socket(g, f);
 	if (r < 0) {
@@ -467,7 +467,7 @@ enum drop_reason gw_udp_input(struct gateway *g, struct gw_pkt *k)
 		return dhcp_input(g, k, udp.payload_bytes);
 	if (k->ip.src_be == 0)
 		return DROP_FORGED_SOURCE;
-	if (k->ip.ttl <= 1 && k->ip.dst_be != g->c.host_be && k->ip.dst_be != g->c.dns_be) {
+	if (k->ip.ttl <= 1 && !gw_is_ours(g, k->ip.dst_be)) {
 		gw_icmp_error(g, k, ICMP4_TIME_EXCEEDED, 0, 0);
 		return DROP_TTL;
 	}
@@ -481,7 +481,7 @@ enum drop_reason gw_udp_input(struct gateway *g, struct gw_pkt *k)
 		.kind = FLOW_UDP,
 	};
 	struct flow *f = flow_find(g->flows, &key);
-	if (k->ip.dst_be == g->c.dns_be && udp.dst_port == DNS_PORT)
+	if (gw_is_dns(g, k->ip.dst_be) && udp.dst_port == DNS_PORT)
 		resolver_asked(g);
 	if (!f)
 		f = open_flow(g, k, &key, &reason);
