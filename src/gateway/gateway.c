@@ -145,10 +145,12 @@ static enum drop_reason input_fragment(struct gateway *g, struct gw_pkt *k)
 	const uint8_t *payload = NULL;
 	size_t n = 0;
 
-	if (k->r.left < k->ip.payload_bytes)
-		return DROP_FRAGMENT; /* longer than the head copy of a port with scattered memory */
+	/* Out of memory that may change, and into one piece. */
+	if (!frame_copy(k->frame, k->l4, k->ip.payload_bytes, g->scratch))
+		return DROP_TRUNCATED;
 	g->n.fragments_in++;
-	enum drop_reason reason = reass_input(g->reass, gw_now(g), k->port->id, &k->ip, k->r.p, k->r.left, &payload, &n);
+	enum drop_reason reason = reass_input(
+			g->reass, gw_now(g), k->port->id, &k->ip, g->scratch, k->ip.payload_bytes, &payload, &n);
 	if (reason || !payload)
 		return reason;
 	v = (struct iovec){(void *)(uintptr_t)payload, n};

@@ -704,6 +704,11 @@ static int init_addresses(struct dhcp_server *s, const struct dhcp_config *c)
 	return 0;
 }
 
+void dhcp_server_share(struct dhcp_server *s, unsigned int n_ports)
+{
+	s->n_port_leases = MAX(1u, s->table.n_leases / MAX(n_ports, 1u));
+}
+
 int dhcp_server_init(struct dhcp_server *ret, const struct dhcp_config *c)
 {
 	*ret = (struct dhcp_server){

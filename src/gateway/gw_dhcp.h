@@ -102,6 +102,9 @@ struct dhcp_lease_info {
  * the search list too long. */
 int dhcp_server_init(struct dhcp_server *ret, const struct dhcp_config *c);
 
+/* Shares the pool between so many ports, so that none can take all of it. Leases given out stay. */
+void dhcp_server_share(struct dhcp_server *s, unsigned int n_ports);
+
 /* msg: what came to port 67 from a guest on port_id in a frame from frame_src. DROP_NONE: handled, and
  * ret->n_bytes says whether there is a reply. Otherwise nothing is to be sent. */
 enum drop_reason dhcp_server_handle(struct dhcp_server *s, uint64_t now_ms, const struct mac *frame_src,

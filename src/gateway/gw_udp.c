@@ -424,6 +424,7 @@ static enum drop_reason dhcp_input(struct gateway *g, struct gw_pkt *k, size_t n
 	g->n.dhcp_messages++;
 	if (n_bytes > sizeof(message) || !frame_copy(k->frame, k->l4 + UDP_HEADER_BYTES, n_bytes, message))
 		return DROP_TRUNCATED;
+	dhcp_server_share(&g->dhcp, lan_n_ports(g->lan));
 	enum drop_reason reason = dhcp_server_handle(&g->dhcp, gw_now(g), &k->eth.src, k->port->id, message, n_bytes, &reply);
 	if (reason || reply.n_bytes == 0)
 		return reason;

@@ -45,7 +45,7 @@ static struct nlmsghdr *begin(struct netlink *nl, union request *q, uint16_t typ
 	return h;
 }
 
-static int finish(struct netlink *nl, const union request *q)
+static int finish_with(struct netlink *nl, const union request *q, mnl_cb_t cb, void *ctx)
 {
 	char answer[8192];
 
@@ -54,8 +54,13 @@ static int finish(struct netlink *nl, const union request *q)
 	ssize_t n = mnl_socket_recvfrom(nl->sock, answer, sizeof(answer));
 	if (n < 0)
 		return -errno;
-	int r = mnl_cb_run(answer, (size_t)n, nl->seq, mnl_socket_get_portid(nl->sock), NULL, NULL);
+	int r = mnl_cb_run(answer, (size_t)n, nl->seq, mnl_socket_get_portid(nl->sock), cb, ctx);
 	return r < 0 ? -errno : 0;
+}
+
+static int finish(struct netlink *nl, const union request *q)
+{
+	return finish_with(nl, q, NULL, NULL);
 }
 
 static struct nlmsghdr *begin_link(
@@ -81,6 +86,33 @@ int netlink_link_set(
 	mnl_attr_put_u32(h, IFLA_MTU, mtu);
 	mnl_attr_put(h, IFLA_ADDRESS, 6, mac);
 	return finish(nl, &q);
+}
+
+static int take_stats(const struct nlmsghdr *h, void *ctx)
+{
+	const struct nlattr *a;
+
+	mnl_attr_for_each(a, h, sizeof(struct ifinfomsg)) {
+		struct rtnl_link_stats64 stats;
+
+		if (mnl_attr_get_type(a) != IFLA_STATS64 || mnl_attr_get_payload_len(a) < sizeof(stats))
+			continue;
+		memcpy(&stats, mnl_attr_get_payload(a), sizeof(stats));
+		*(uint64_t *)ctx = stats.tx_dropped;
+	}
+	return MNL_CB_STOP;
+}
+
+int netlink_link_tx_dropped(struct netlink *nl, unsigned int ifindex, uint64_t *ret_frames)
+{
+	union request q;
+	struct nlmsghdr *h = begin(nl, &q, RTM_GETLINK, 0);
+	struct ifinfomsg *i = mnl_nlmsg_put_extra_header(h, sizeof(*i));
+
+	i->ifi_family = AF_UNSPEC;
+	i->ifi_index = (int)ifindex;
+	*ret_frames = 0;
+	return finish_with(nl, &q, take_stats, ret_frames);
 }
 
 int netlink_link_up(struct netlink *nl, unsigned int ifindex)

@@ -18,6 +18,8 @@ void netlink_close(struct netlink *nl);
 
 int netlink_link_set(struct netlink *nl, unsigned int ifindex, uint32_t txqueue_frames, uint32_t mtu,
 	const uint8_t mac[6]);
+/* Frames that the interface dropped on their way out. */
+int netlink_link_tx_dropped(struct netlink *nl, unsigned int ifindex, uint64_t *ret_frames);
 int netlink_link_up(struct netlink *nl, unsigned int ifindex);
 int netlink_addr_add(struct netlink *nl, unsigned int ifindex, uint32_t addr_be, unsigned int prefix);
 /* -EEXIST: there is one. */

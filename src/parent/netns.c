@@ -114,6 +114,7 @@ static int join(const char *path, char what[NETNS_WHAT_BYTES])
 
 struct answer {
 	int r;
+	uint64_t n_dropped;
 	char what[NETNS_WHAT_BYTES];
 };
 
@@ -128,6 +129,45 @@ static void helper(int sock, const char *path, const struct netns_tap *t)
 		a.r = MIN(fd, 0);
 	}
 	_exit(msg_send_raw(sock, &a, sizeof(a), fd) < 0 ? 1 : 0);
+}
+
+static int count_dropped(const char *ifname, uint64_t *ret_frames)
+{
+	_cleanup_(netlink_close) struct netlink nl = {0};
+	unsigned int ifindex = if_nametoindex(ifname);
+	int r = ifindex ? netlink_open(&nl) : -errno;
+
+	return r < 0 ? r : netlink_link_tx_dropped(&nl, ifindex, ret_frames);
+}
+
+int netns_tap_dropped(const char *path, const char *ifname, uint64_t *ret_frames)
+{
+	int pair[2], fd = -1;
+	struct answer a = {0};
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	_cleanup_close_ int ours = pair[0];
+	_cleanup_close_ int theirs = pair[1];
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		a.r = join(path, a.what);
+		if (a.r == 0)
+			a.r = count_dropped(ifname, &a.n_dropped);
+		_exit(msg_send_raw(theirs, &a, sizeof(a), -1) < 0 ? 1 : 0);
+	}
+	util_close(&theirs);
+	ssize_t n = msg_recv_raw(ours, &a, sizeof(a), &fd, 0);
+	util_close(&fd);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (n != (ssize_t)sizeof(a))
+		return -EPIPE;
+	*ret_frames = a.n_dropped;
+	return a.r;
 }
 
 int netns_make_tap_in(const char *path, const struct netns_tap *t, char ret_what[NETNS_WHAT_BYTES])

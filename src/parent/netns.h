@@ -28,6 +28,10 @@ int netns_make_tap(const struct netns_tap *t, char ret_what[NETNS_WHAT_BYTES]);
  * caller has no privilege over it, the helper enters the user namespace that owns it first. */
 int netns_make_tap_in(const char *path, const struct netns_tap *t, char ret_what[NETNS_WHAT_BYTES]);
 
+/* Frames of the namespace that the tap dropped because its queue was full: nobody else is told of them.
+ * By a helper process; 0 or -errno. */
+int netns_tap_dropped(const char *path, const char *ifname, uint64_t *ret_frames);
+
 /* A locally administered address that is the same each time for the same namespace path and name on the
  * same host, so that guests keep their leases and neighbours their caches. */
 void netns_stable_mac(const char *path, const char *ifname, uint8_t ret[6]);

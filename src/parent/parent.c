@@ -130,6 +130,26 @@ static void on_closed(struct parent *p, const struct msg_closed *c)
 		dial_again(p, &p->guests[c->id]);
 }
 
+/* What only the guest's side of a tap knows. */
+static void print_taps(struct parent *p)
+{
+	for (unsigned int i = 0; i < p->conf->n_ports; i++) {
+		const struct user_port *c = &p->conf->ports[i];
+		char path[64 + sizeof(c->path)];
+		uint64_t n_dropped;
+
+		if (c->kind != USER_PORT_NETNS || p->guests[i].closed || (c->fresh && p->command.pid <= 0))
+			continue;
+		if (c->fresh)
+			(void)snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)p->command.pid);
+		else
+			(void)snprintf(path, sizeof(path), "%s", c->path);
+		if (netns_tap_dropped(path, c->ifname, &n_dropped) == 0)
+			(void)dprintf(STDERR_FILENO, "tap %s: %llu frames of the guest dropped at a full queue\n",
+				c->ifname, (unsigned long long)n_dropped);
+	}
+}
+
 static void on_msg(struct parent *p, struct msg *m)
 {
 	switch (m->type) {
@@ -146,6 +166,7 @@ static void on_msg(struct parent *p, struct msg *m)
 	case MSG_STATS:
 		msg_text_clean(&m->text);
 		(void)!write(STDERR_FILENO, m->text.bytes, m->text.n_bytes);
+		print_taps(p);
 		break;
 	default:
 		log_warn("the engine sent a message of a wrong kind (%d)", m->type);

@@ -969,6 +969,19 @@ static void test_search_names(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* Two ports share the pool evenly: the second is served whatever the first has asked for. */
+static void test_ports_share(void **state)
+{
+	struct bench *b = *state;
+	unsigned int n_given = 0;
+
+	dhcp_server_share(&b->s, 2);
+	for (unsigned int n = 1; n <= 40; n++)
+		n_given += discover(b, n, 0) != 0;
+	assert_int_equal(n_given, b->s.table.n_leases / 2);
+	assert_int_not_equal(discover(b, 100, 1), 0);
+}
+
 static bool first_two_are_taken(void *ctx, uint32_t addr_be, const struct mac *mac, uint16_t port_id)
 {
 	return port_id != *(uint16_t *)ctx && (addr_be == addr("10.0.2.15") || addr_be == addr("10.0.2.16"));
@@ -993,6 +1006,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_addresses_heard_elsewhere),
+		T(test_ports_share),
 		T(test_first_guest_gets_the_first_address),
 		T(test_one_mac_on_two_ports_is_two_guests),
 		T(test_configured_options),
