@@ -141,7 +141,8 @@ static void check_segment(struct peer_conn *c, const struct peer_packet *k)
 	s->n_segments++;
 	sim_check(c->peer->sim, !(t->flags & TCP_URG), "urgent data");
 	/* An old SYN of ours that came only now opens another connection, which our answer ends. */
-	if ((t->flags & TCP_SYN) && s->syn && t->seq != s->irs && c->state == PEER_TIME_WAIT)
+	bool ended = c->state == PEER_TIME_WAIT || s->rst;
+	if (ended && (s->rst || ((t->flags & TCP_SYN) && s->syn && t->seq != s->irs)))
 		return;
 	if (t->flags & TCP_SYN)
 		check_syn(c, t);
