@@ -2,7 +2,7 @@
 /* Everything at once, from a seed: several guests and connections of every kind at random times, over a
  * bad cable, with resets, pauses, stalls and cut sends. Whatever happens, each connection ends with all
  * its bytes at both ends or with an error at both, no rule is broken, and nothing is left behind.
- * VMLAN_SIM_RUNS says how many (default 400). */
+ * VMLAN_SIM_RUNS says how many (default 1000). */
 #include "world.h"
 
 #include <stdarg.h>
@@ -188,7 +188,7 @@ static void random_world(uint64_t seed)
 static void test_random(void **state)
 {
 	const char *runs = getenv("VMLAN_SIM_RUNS"), *given = getenv("VMLAN_SIM_SEED");
-	uint64_t n = runs ? strtoull(runs, NULL, 0) : 400;
+	uint64_t n = runs ? strtoull(runs, NULL, 0) : 1000;
 
 	if (given) {
 		random_world(strtoull(given, NULL, 0));
