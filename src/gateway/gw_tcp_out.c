@@ -141,12 +141,15 @@ void gw_tcp_update_window(struct gateway *g, struct flow *f)
 					g->source_tcp, flow_number(g->flows, f)) == 0)
 		t->flags |= GW_TCP_OUT_ARMED;
 	/* Each buffer of the queue costs more than its bytes. */
+	uint32_t overhead = MIN(limit / 8, (uint32_t)MEM_OVERHEAD);
+	uint32_t most = t->our_wscale ? g->window_cap : 65535u;
 	room -= room / 16;
-	room = room > MEM_OVERHEAD ? room - MEM_OVERHEAD : 0;
-	room = MIN(room, t->our_wscale ? g->window_cap : 65535u);
+	room = MIN(room > overhead ? room - overhead : 0, most);
 	uint32_t edge = t->rcv_nxt + room;
-	/* Never back, and not by crumbs (RFC 9293, 3.8.6.2.2). */
-	if (tcp_seq_lt(t->rcv_adv, edge) && (edge - t->rcv_adv >= t->mss || t->rcv_adv - t->rcv_nxt < t->mss))
+	/* Never back, and not by crumbs (RFC 9293, 3.8.6.2.2). A third of the buffer, at which the kernel says
+	 * that there is room, is always enough to open a closed window. */
+	uint32_t least = MIN(MIN((uint32_t)t->mss, limit / 8), most / 2);
+	if (tcp_seq_lt(t->rcv_adv, edge) && edge - t->rcv_adv >= least)
 		t->rcv_adv = edge;
 }
 

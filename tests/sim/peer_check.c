@@ -92,6 +92,9 @@ static void check_ack(struct peer_conn *c, const struct tcp *t, size_t n)
 	sim_check(sim, !s->ack || ended || ack + window >= s->edge, "the window's edge went back from %llu to %llu",
 			(unsigned long long)s->edge, (unsigned long long)(ack + window));
 	s->n_zero_windows += window == 0;
+	/* Less than the unit of the scale is but rounding. */
+	uint64_t opened = s->ack && ack + window > s->edge ? ack + window - s->edge : 0;
+	s->n_crumbs += opened > 1u << s->scale && opened < c->mss / 2u && s->edge - s->acked < c->mss;
 	if (!n && !(t->flags & (TCP_SYN | TCP_FIN))) {
 		s->n_pure_acks++;
 		s->n_challenges += s->ack && ack == s->acked && ack + window == s->edge;
@@ -141,7 +144,8 @@ static void check_segment(struct peer_conn *c, const struct peer_packet *k)
 	s->n_segments++;
 	sim_check(c->peer->sim, !(t->flags & TCP_URG), "urgent data");
 	/* An old SYN of ours that came only now opens another connection, which our answer ends. */
-	if ((t->flags & TCP_SYN) && s->syn && t->seq != s->irs && c->state == PEER_TIME_WAIT)
+	bool ended = c->state == PEER_TIME_WAIT || s->rst;
+	if (ended && (s->rst || ((t->flags & TCP_SYN) && s->syn && t->seq != s->irs)))
 		return;
 	if (t->flags & TCP_SYN)
 		check_syn(c, t);

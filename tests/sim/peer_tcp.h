@@ -72,6 +72,7 @@ struct peer_seen {
 	uint64_t n_segments, n_data_bytes, n_pure_acks, n_again_bytes;
 	uint64_t n_challenges; /* acknowledgements that say nothing new */
 	uint64_t n_zero_windows, n_rst, n_syn, n_fin;
+	uint64_t n_crumbs; /* a window smaller than a segment opened by less than half of one */
 };
 
 struct peer_conn {

@@ -134,7 +134,7 @@ struct sock_fake_config {
 	void (*plan)(void *ctx, const union sock_addr *to, struct fake_plan *plan);
 	/* A datagram has left socket s. May be NULL. */
 	void (*datagram)(void *ctx, struct fake_socket *s, const union sock_addr *to, const void *data, size_t n);
-	void *ctx;
+	void *ctx, *datagram_ctx;
 };
 
 struct sock_fake {

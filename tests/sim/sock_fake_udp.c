@@ -150,7 +150,7 @@ ssize_t fake_udp_send(struct sock_fake *f, struct fake_socket *s, const struct m
 	for (size_t at = 0; at < n || at == 0; at += MAX(size, (size_t)1)) {
 		f->n_datagrams++;
 		if (f->c.datagram)
-			f->c.datagram(f->c.ctx, s, &to, bytes + at, MIN(size, n - at));
+			f->c.datagram(f->c.datagram_ctx, s, &to, bytes + at, MIN(size, n - at));
 	}
 	return (ssize_t)n;
 }

@@ -68,7 +68,7 @@ static struct host *host_new(const struct fake_plan *plan)
 	sim_init(&h->sim, 1, "sock_fake");
 	assert_int_equal(loop_new(&clock, &h->loop), 0);
 	h->fake = sock_fake_new(&(struct sock_fake_config){
-			.sim = &h->sim, .loop = h->loop, .plan = give_plan, .datagram = on_datagram, .ctx = h});
+			.sim = &h->sim, .loop = h->loop, .plan = give_plan, .datagram = on_datagram, .ctx = h, .datagram_ctx = h});
 	h->ops = sock_fake_host(h->fake).ops;
 	h->source = loop_source_add(h->loop, on_event, h);
 	h->plan = *plan;

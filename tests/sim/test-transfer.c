@@ -256,6 +256,22 @@ static void test_no_room(void **state)
 					.n_down = 200000});
 }
 
+/* A cable that also cuts frames short, in the gateway's own fault port, and one without room. */
+static void test_fault(void **state)
+{
+	for (unsigned int bits = 0; bits < 16; bits++) {
+		struct peer_tcp_config config = {.wscale = 5, .delack_ms = 40, .recut = true};
+		struct fault_config fault = {.seed = 700 + bits, .lose = 20, .repeat = 20, .swap = 20, .truncate = bits & 4 ? 20 : 0, .no_room = bits & 8 ? 200 : 0};
+		struct world *w = world_new(&(struct world_config){.seed = 700 + bits, .what = "fault port", .tso = bits & 1, .no_peek_off = bits & 2, .faulty = true, .fault = fault});
+		struct world_conn x;
+
+		world_open(w, 0, config, (struct fake_plan){.delay_ms = 1}, 100000, 100000, &x);
+		world_finish(&x, HOUR_MS);
+		world_expect_idle(w);
+		world_free(w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -269,6 +285,7 @@ int main(void)
 		cmocka_unit_test(test_echo),
 		cmocka_unit_test(test_urgent),
 		cmocka_unit_test(test_no_room),
+		cmocka_unit_test(test_fault),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

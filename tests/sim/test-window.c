@@ -279,6 +279,30 @@ static void test_shrunk_window(void **state)
 	}
 }
 
+/* RFC 9293, 3.8.6.2.2: a host that reads in small pieces does not make for small segments. */
+static void test_silly_window(void **state)
+{
+	static const uint32_t sndbuf[] = {16384, 46080, 200000};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sndbuf); i++) {
+		struct world *w = make(530 + i, "silly window", false, false);
+		struct fake_plan plan = {.sndbuf_bytes = sndbuf[i], .far_rcvbuf_bytes = 20000, .app = {.recv = {.pause_every = 100, .pause_ms = 1}}};
+		struct world_conn x;
+
+		struct peer_tcp_config config = guest_default;
+
+		config.app.send = (struct app_pace){.pause_every = 200, .pause_ms = 1};
+		world_open(w, 0, config, plan, 1000000, 1000, &x);
+		world_finish(&x, 10 * MINUTE_MS);
+		/* 100 bytes a millisecond: the reader never waits. */
+		sim_check(&w->sim, w->sim.now_ms - SIM_START_MS < 12500, "it took %llu ms",
+				(unsigned long long)(w->sim.now_ms - SIM_START_MS));
+		sim_check(&w->sim, x.guest->seen.n_crumbs == 0, "%llu crumbs", (unsigned long long)x.guest->seen.n_crumbs);
+		sim_check(&w->sim, x.guest->n_rto <= 2, "%llu timeouts", (unsigned long long)x.guest->n_rto);
+		world_free(w);
+	}
+}
+
 /* Many connections of one guest, half of which nobody reads. */
 static void test_many(void **state)
 {
@@ -318,6 +342,7 @@ int main(void)
 		cmocka_unit_test(test_pause_any_time),
 		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_shrunk_window),
+		cmocka_unit_test(test_silly_window),
 		cmocka_unit_test(test_many),
 	};
 

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* UDP and ping through the gateway, as far as they need the simulated host: datagrams arrive whole, once,
+ * in both directions; ICMP errors of the host's network reach the guest that caused them. */
+#include "world.h"
+
+#include "csum.h"
+#include "eth.h"
+#include "icmp4.h"
+#include "ip4.h"
+#include "udp.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#define DATA_MAX 2000
+
+struct got {
+	unsigned int n_udp, n_icmp;
+	struct udp udp;
+	struct icmp4 icmp;
+	uint32_t from_be;
+	size_t n_bytes;
+	uint8_t data[DATA_MAX];
+};
+
+struct sent {
+	struct world *w;
+	unsigned int n;
+	struct fake_socket *s;
+	union sock_addr to;
+	size_t n_bytes;
+	uint8_t data[DATA_MAX];
+	bool echo;
+	int error; /* answered with an ICMP error in place of a datagram */
+	uint8_t type, code;
+	uint32_t offender_be;
+};
+
+static void on_packet(void *ctx, const struct mem_frame *f)
+{
+	struct got *got = ctx;
+	struct rd r = rd_of(f->bytes, f->n_bytes);
+	struct eth eth;
+	struct ip4 ip;
+
+	assert_int_equal(eth_parse(&r, &eth), 0);
+	assert_int_equal(ip4_parse(&r, r.left, &ip), 0);
+	got->from_be = ip.src_be;
+	if (ip.proto == IP_PROTO_UDP) {
+		struct ip_addr src = ip_addr_from4(ip.src_be), dst = ip_addr_from4(ip.dst_be);
+		uint64_t sum = csum_pseudo(&src, &dst, IP_PROTO_UDP, ip.payload_bytes);
+
+		if (!f->offload.csum_needed)
+			assert_int_equal(csum_fold(csum_add(r.p, ip.payload_bytes, sum)), 0);
+		assert_int_equal(udp_parse(&r, ip.payload_bytes, &got->udp), 0);
+		got->n_udp++;
+	} else {
+		assert_int_equal(csum_fold(csum_add(r.p, r.left, 0)), 0);
+		assert_int_equal(icmp4_parse(&r, &got->icmp), 0);
+		got->n_icmp++;
+	}
+	got->n_bytes = r.left;
+	assert_in_range(r.left, 0, DATA_MAX);
+	memcpy(got->data, r.p, r.left);
+}
+
+static void on_datagram(void *ctx, struct fake_socket *s, const union sock_addr *to, const void *data, size_t n)
+{
+	struct sent *sent = ctx;
+
+	sent->n++;
+	sent->s = s;
+	sent->to = *to;
+	sent->n_bytes = MIN(n, (size_t)DATA_MAX);
+	memcpy(sent->data, data, sent->n_bytes);
+	if (sent->error)
+		sock_fake_icmp_error(sent->w->host, s, sent->error, sent->type, sent->code, sent->offender_be, data, n);
+	else if (sent->echo)
+		sock_fake_deliver(sent->w->host, s, to, data, n);
+}
+
+static struct world *make(struct got *got, struct sent *sent)
+{
+	struct world *w = world_new(&(struct world_config){.seed = 600, .what = "datagrams", .n_flows_max = 1000});
+
+	*got = (struct got){};
+	*sent = (struct sent){.w = w};
+	w->guests[0].peer.other = on_packet;
+	w->guests[0].peer.other_ctx = got;
+	w->host->c.datagram = on_datagram;
+	w->host->c.datagram_ctx = sent;
+	return w;
+}
+
+static void send_udp(struct world *w, uint16_t from, uint32_t to_be, uint16_t to_port, const void *data, size_t n, uint8_t ttl)
+{
+	uint8_t l4[UDP_HEADER_BYTES + DATA_MAX];
+	struct wr wr = wr_of(l4, sizeof(l4));
+	struct ip_addr src = ip_addr_from4(w->guests[0].peer.c.ip_be), dst = ip_addr_from4(to_be);
+
+	udp_emit(&wr, &(struct udp){.src_port = from, .dst_port = to_port, .payload_bytes = (uint16_t)n});
+	wr_copy(&wr, data, n);
+	uint16_t check = csum_fold(csum_add(l4, UDP_HEADER_BYTES + n, csum_pseudo(&src, &dst, IP_PROTO_UDP, (uint32_t)(UDP_HEADER_BYTES + n))));
+	memcpy(l4 + UDP_CSUM_OFFSET, &check, 2);
+	peer_send_ip(&w->guests[0].peer, IP_PROTO_UDP, to_be, l4, UDP_HEADER_BYTES + n, ttl);
+}
+
+static void test_udp_echo(void **state)
+{
+	struct got got;
+	struct sent sent;
+	struct world *w = make(&got, &sent);
+	uint8_t data[1400];
+
+	sent.echo = true;
+	for (size_t n = 0; n <= sizeof(data); n += 100) {
+		stream_fill(n, 0, data, n);
+		send_udp(w, 5353, htonl(WORLD_SERVER), 9, data, n, 64);
+		world_pass(w, 10);
+		assert_int_equal(sent.n, n / 100 + 1);
+		assert_int_equal(got.n_udp, n / 100 + 1);
+		assert_int_equal(sent.n_bytes, n);
+		assert_memory_equal(sent.data, data, n);
+		assert_int_equal(sent.to.in4.sin_addr.s_addr, htonl(WORLD_SERVER));
+		assert_int_equal(ntohs(sent.to.in4.sin_port), 9);
+		assert_int_equal(got.n_bytes, n);
+		assert_memory_equal(got.data, data, n);
+		assert_int_equal(got.from_be, htonl(WORLD_SERVER));
+		assert_int_equal(got.udp.src_port, 9);
+		assert_int_equal(got.udp.dst_port, 5353);
+	}
+	world_expect_idle(w);
+	world_free(w);
+}
+
+/* The host (.2) is its loopback. */
+static void test_udp_loopback(void **state)
+{
+	struct got got;
+	struct sent sent;
+	struct world *w = make(&got, &sent);
+
+	sent.echo = true;
+	send_udp(w, 5353, htonl(WORLD_HOST), 7, "abc", 3, 64);
+	world_pass(w, 10);
+	assert_int_equal(sent.to.in4.sin_addr.s_addr, htonl(INADDR_LOOPBACK));
+	assert_int_equal(got.from_be, htonl(WORLD_HOST));
+	world_free(w);
+}
+
+static void test_udp_error(void **state)
+{
+	struct got got;
+	struct sent sent;
+	struct world *w = make(&got, &sent);
+
+	sent.error = ECONNREFUSED;
+	sent.type = ICMP4_UNREACHABLE;
+	sent.code = ICMP4_UNREACH_PORT;
+	sent.offender_be = htonl(WORLD_SERVER);
+	send_udp(w, 5353, htonl(WORLD_SERVER), 9, "abc", 3, 64);
+	world_pass(w, 10);
+	assert_int_equal(got.n_icmp, 1);
+	assert_int_equal(got.icmp.type, ICMP4_UNREACHABLE);
+	assert_int_equal(got.icmp.code, ICMP4_UNREACH_PORT);
+	assert_int_equal(got.from_be, htonl(WORLD_SERVER));
+	/* The flow goes on. */
+	sent.error = 0;
+	sent.echo = true;
+	send_udp(w, 5353, htonl(WORLD_SERVER), 9, "abc", 3, 64);
+	world_pass(w, 10);
+	assert_int_equal(got.n_udp, 1);
+	world_expect_idle(w);
+	world_free(w);
+}
+
+/* Traceroute: the hops to live are passed on, a hop less, and who says that they ended is passed back. */
+static void test_udp_ttl(void **state)
+{
+	struct got got;
+	struct sent sent;
+	struct world *w = make(&got, &sent);
+
+	sent.error = EHOSTUNREACH;
+	sent.type = ICMP4_TIME_EXCEEDED;
+	sent.offender_be = htonl(0xc6336405);
+	send_udp(w, 33434, htonl(WORLD_SERVER), 33435, "abc", 3, 5);
+	world_pass(w, 10);
+	assert_int_equal(sent.s->ttl, 4);
+	assert_int_equal(got.n_icmp, 1);
+	assert_int_equal(got.icmp.type, ICMP4_TIME_EXCEEDED);
+	assert_int_equal(got.from_be, htonl(0xc6336405));
+	/* With one hop it ends at the gateway. */
+	send_udp(w, 33434, htonl(WORLD_SERVER), 33436, "abc", 3, 1);
+	world_pass(w, 10);
+	assert_int_equal(sent.n, 1);
+	assert_int_equal(got.n_icmp, 2);
+	assert_int_equal(got.from_be, htonl(WORLD_HOST));
+	world_free(w);
+}
+
+static void test_ping(void **state)
+{
+	struct got got;
+	struct sent sent;
+	struct world *w = make(&got, &sent);
+	uint8_t l4[ICMP4_HEADER_BYTES + 56];
+	struct wr wr = wr_of(l4, sizeof(l4));
+	uint8_t data[56];
+
+	stream_fill(1, 0, data, sizeof(data));
+	icmp4_emit(&wr, &(struct icmp4){.type = ICMP4_ECHO_REQUEST, .rest = 0x12340007}, data, sizeof(data));
+	memcpy(l4 + ICMP4_HEADER_BYTES, data, sizeof(data));
+	peer_send_ip(&w->guests[0].peer, IP_PROTO_ICMP, htonl(WORLD_SERVER), l4, sizeof(l4), 64);
+	world_pass(w, 10);
+	assert_int_equal(sent.n, 1);
+	assert_int_equal(sent.n_bytes, sizeof(l4));
+	/* The kernel puts its own identifier in; the gateway the guest's back. */
+	sent.data[0] = ICMP4_ECHO_REPLY;
+	sent.data[4] = 0x77;
+	sock_fake_deliver(w->host, sent.s, &sent.to, sent.data, sent.n_bytes);
+	world_pass(w, 10);
+	assert_int_equal(got.n_icmp, 1);
+	assert_int_equal(got.icmp.type, ICMP4_ECHO_REPLY);
+	assert_int_equal(got.icmp.rest, 0x12340007);
+	assert_int_equal(got.n_bytes, sizeof(data));
+	assert_memory_equal(got.data, data, sizeof(data));
+	world_expect_idle(w);
+	world_free(w);
+}
+
+/* A guest that opens flow after flow reaches its cap and no further; the oldest idle one goes. */
+static void test_udp_cap(void **state)
+{
+	struct got got;
+	struct sent sent;
+	struct world *w = make(&got, &sent);
+
+	for (uint16_t i = 0; i < 2000; i++) {
+		send_udp(w, (uint16_t)(10000 + i), htonl(WORLD_SERVER), 9, "abc", 3, 64);
+		world_pass(w, 0);
+	}
+	assert_int_equal(sent.n, 2000);
+	assert_in_range(w->host->n_open_max, 64, 1000);
+	world_expect_idle(w);
+	world_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_udp_echo),
+		cmocka_unit_test(test_udp_loopback),
+		cmocka_unit_test(test_udp_error),
+		cmocka_unit_test(test_udp_ttl),
+		cmocka_unit_test(test_ping),
+		cmocka_unit_test(test_udp_cap),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
