@@ -10,6 +10,12 @@ static bool in_net(const struct gateway *g, uint32_t a_be)
 	return (a_be & g->c.mask_be) == g->c.net_be;
 }
 
+/* Nobody is asked about these, and no error is sent (RFC 1122, 3.2.2; RFC 9293, MUST-57). */
+static bool is_broadcast(const struct gateway *g, uint32_t a_be)
+{
+	return in_net(g, a_be) && ((a_be | g->c.mask_be) == INADDR_BROADCAST || (a_be & ~g->c.mask_be) == 0);
+}
+
 static enum gw_verdict map_resolver(struct gateway *g, uint16_t port, struct ip_addr *ret, uint16_t *ret_port)
 {
 	if (port != 53)
@@ -26,6 +32,8 @@ enum gw_verdict gw_map(struct gateway *g, uint8_t proto, uint32_t dst_be, uint16
 
 	if (dst >> 24 == 127 || dst >> 24 == 0 || dst >= 0xe0000000)
 		return GW_SILENT; /* loopback, this network, multicast, reserved, broadcast */
+	if (is_broadcast(g, dst_be))
+		return GW_SILENT;
 	if (g->c.restricted)
 		return proto == IP_PROTO_TCP ? GW_REFUSE : GW_SILENT;
 	*ret_port = dst_port;
