@@ -6,8 +6,8 @@ static bool pace_stopped(const struct app_pace *p, uint64_t done, uint64_t age_m
 	return p->stop_at && done >= p->stop_at && (!p->resume_ms || age_ms < p->resume_ms);
 }
 
-static uint64_t pace_room(const struct app *a, const struct app_pace *p, struct app_pace_state *s, uint64_t done,
-		uint64_t now_ms)
+static uint64_t pace_room(const struct app *a, const struct app_pace *p, struct app_pace_state *s,
+	uint64_t done, uint64_t now_ms)
 {
 	uint64_t age_ms = now_ms - a->start_ms;
 	uint64_t room = UINT64_MAX;
@@ -28,7 +28,8 @@ static uint64_t pace_room(const struct app *a, const struct app_pace *p, struct 
 	return room;
 }
 
-static void pace_spend(const struct app_pace *p, struct app_pace_state *s, uint64_t done, uint64_t n, uint64_t now_ms)
+static void pace_spend(
+	const struct app_pace *p, struct app_pace_state *s, uint64_t done, uint64_t n, uint64_t now_ms)
 {
 	if (p->rate)
 		s->tokens -= n;
@@ -39,8 +40,8 @@ static void pace_spend(const struct app_pace *p, struct app_pace_state *s, uint6
 }
 
 /* When there will be room again; now if there is. */
-static uint64_t pace_next(const struct app *a, const struct app_pace *p, struct app_pace_state *s, uint64_t done,
-		uint64_t now_ms)
+static uint64_t pace_next(const struct app *a, const struct app_pace *p, struct app_pace_state *s,
+	uint64_t done, uint64_t now_ms)
 {
 	if (pace_room(a, p, s, done, now_ms))
 		return now_ms;

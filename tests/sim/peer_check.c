@@ -29,39 +29,43 @@ static void check_offload(struct peer *p, const struct mem_frame *f, const struc
 		return;
 	}
 	sim_check(p->sim, p->c.rx_csum, "a frame without checksum to a guest that cannot take it");
-	sim_check(p->sim, o->csum_start == ETH_HEADER_BYTES + ip->header_bytes && o->csum_offset == TCP_CSUM_OFFSET,
-			"checksum at %u + %u", o->csum_start, o->csum_offset);
+	sim_check(p->sim,
+		o->csum_start == ETH_HEADER_BYTES + ip->header_bytes && o->csum_offset == TCP_CSUM_OFFSET,
+		"checksum at %u + %u", o->csum_start, o->csum_offset);
 	sim_check(p->sim, field == csum_fold_partial(sum), "the partial checksum is not the pseudo-header's");
 }
 
-static void check_size(struct peer *p, const struct mem_frame *f, const struct ip4 *ip, const struct peer_packet *k,
-		unsigned int mss)
+static void check_size(struct peer *p, const struct mem_frame *f, const struct ip4 *ip,
+	const struct peer_packet *k, unsigned int mss)
 {
 	const struct offload *o = &f->offload;
 
 	if (!o->gso) {
 		sim_check(p->sim, ip->header_bytes + ip->payload_bytes <= p->c.mtu, "%u bytes at MTU %u",
-				ip->header_bytes + ip->payload_bytes, p->c.mtu);
+			ip->header_bytes + ip->payload_bytes, p->c.mtu);
 		sim_check(p->sim, k->n_bytes <= mss, "%zu bytes of data at MSS %u", k->n_bytes, mss);
 		return;
 	}
 	sim_check(p->sim, p->c.rx_tso && o->gso == OFFLOAD_GSO_TCP4, "a super-frame of kind %u", o->gso);
 	sim_check(p->sim, o->gso_size && o->gso_size <= mss, "segments of %u at MSS %u", o->gso_size, mss);
 	sim_check(p->sim, o->header_len == ETH_HEADER_BYTES + ip->header_bytes + k->tcp.header_bytes,
-			"header length %u", o->header_len);
+		"header length %u", o->header_len);
 	sim_check(p->sim, !(k->tcp.flags & (TCP_SYN | TCP_RST)) && k->n_bytes > o->gso_size,
-			"a super-frame of %zu bytes in segments of %u", k->n_bytes, o->gso_size);
+		"a super-frame of %zu bytes in segments of %u", k->n_bytes, o->gso_size);
 }
 
 static void check_syn(struct peer_conn *c, const struct tcp *t)
 {
 	struct sim *sim = c->peer->sim;
 	struct peer_seen *s = &c->seen;
-	bool active = c->state == PEER_LISTEN || c->state == PEER_SYN_RCVD;
+	/* Ours was first, or both at once (RFC 9293, MUST-10). */
+	bool active = c->state == PEER_LISTEN || c->state == PEER_SYN_RCVD ||
+		      (c->state == PEER_SYN_SENT && c->c.local_port == c->peer->listen_port);
 
 	s->n_syn++;
 	sim_check(sim, !(t->flags & TCP_FIN), "SYN and FIN");
-	sim_check(sim, t->mss >= 1 && t->mss <= c->peer->c.mtu - 40, "MSS %u at MTU %u", t->mss, c->peer->c.mtu);
+	sim_check(sim, t->mss >= 1 && t->mss <= c->peer->c.mtu - 40, "MSS %u at MTU %u", t->mss,
+		c->peer->c.mtu);
 	if (!s->syn) {
 		s->syn = true;
 		s->irs = t->seq;
@@ -83,14 +87,15 @@ static void check_ack(struct peer_conn *c, const struct tcp *t, size_t n)
 	uint64_t window = (uint64_t)t->window << (t->flags & TCP_SYN ? 0 : s->scale);
 
 	sim_check(sim, (int64_t)ack >= 0 && ack <= c->max, "acknowledges %lld of %llu", (long long)ack,
-			(unsigned long long)c->max);
+		(unsigned long long)c->max);
 	sim_check(sim, !s->ack || ack >= s->acked, "acknowledges %llu after %llu", (unsigned long long)ack,
-			(unsigned long long)s->acked);
+		(unsigned long long)s->acked);
 	/* Behind our FIN there is nothing that a window could be for. */
 	bool ended = c->fin_at && ack > c->fin_at;
 
-	sim_check(sim, !s->ack || ended || ack + window >= s->edge, "the window's edge went back from %llu to %llu",
-			(unsigned long long)s->edge, (unsigned long long)(ack + window));
+	sim_check(sim, !s->ack || ended || ack + window >= s->edge,
+		"the window's edge went back from %llu to %llu", (unsigned long long)s->edge,
+		(unsigned long long)(ack + window));
 	s->n_zero_windows += window == 0;
 	/* Less than the unit of the scale is but rounding. */
 	uint64_t opened = s->ack && ack + window > s->edge ? ack + window - s->edge : 0;
@@ -115,11 +120,12 @@ static void check_data(struct peer_conn *c, const struct peer_packet *k, uint64_
 		bool one_as_probe = n == 1 && c->rcv_edge == c->rcv_nxt && position == c->rcv_edge;
 
 		sim_check(sim, position >= 1, "data at the SYN's place");
-		sim_check(sim, position + n <= c->rcv_edge || one_as_probe, "%zu bytes at %llu, the edge is %llu", n,
-				(unsigned long long)position, (unsigned long long)c->rcv_edge);
+		sim_check(sim, position + n <= c->rcv_edge || one_as_probe,
+			"%zu bytes at %llu, the edge is %llu", n, (unsigned long long)position,
+			(unsigned long long)c->rcv_edge);
 		size_t right = stream_match(c->c.app.recv_seed, peer_offset(position), k->data, n);
 		sim_check(sim, right == n, "byte %llu is not the stream's",
-				(unsigned long long)(peer_offset(position) + right));
+			(unsigned long long)(peer_offset(position) + right));
 		s->n_data_bytes += n;
 		if (position < s->max)
 			s->n_again_bytes += MIN(s->max, position + n) - position;
@@ -142,6 +148,8 @@ static void check_segment(struct peer_conn *c, const struct peer_packet *k)
 	const struct tcp *t = &k->tcp;
 
 	s->n_segments++;
+	sim_check(c->peer->sim, (t->flags & TCP_SYN) || t->header_bytes == TCP_HEADER_BYTES,
+		"options outside a SYN");
 	sim_check(c->peer->sim, !(t->flags & TCP_URG), "urgent data");
 	/* An old SYN of ours that came only now opens another connection, which our answer ends. */
 	bool ended = c->state == PEER_TIME_WAIT || s->rst;
@@ -172,7 +180,8 @@ static struct peer_conn *conn_of(struct peer *p, const struct peer_packet *k)
 {
 	struct peer_conn *c = peer_find(p, k->tcp.dst_port, k->src_be, k->tcp.src_port);
 
-	if (c || !p->listening || k->tcp.dst_port != p->listen_port || (k->tcp.flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+	if (c || !p->listening || k->tcp.dst_port != p->listen_port ||
+		(k->tcp.flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
 		return c;
 	struct peer_tcp_config config = p->listener;
 
@@ -192,16 +201,20 @@ void peer_inspect(struct peer *p, const struct mem_frame *f)
 	if (p->c.faulty)
 		return;
 	sim_check(p->sim, !eth_parse(&r, &eth), "a frame of %zu bytes", f->n_bytes);
-	sim_check(p->sim, mac_eq(&eth.dst, &p->c.mac) || mac_is_group(&eth.dst), "a frame for another station");
+	sim_check(
+		p->sim, mac_eq(&eth.dst, &p->c.mac) || mac_is_group(&eth.dst), "a frame for another station");
 	if (mac_is_group(&eth.dst) && !mac_eq(&eth.src, &p->gateway_mac))
 		return; /* another guest's broadcast */
-	sim_check(p->sim, !p->have_gateway || mac_eq(&eth.src, &p->gateway_mac), "a frame from another station");
+	sim_check(p->sim, !p->have_gateway || mac_eq(&eth.src, &p->gateway_mac),
+		"a frame from another station");
 	if (eth.type != ETH_TYPE_IP4)
 		return;
 	sim_check(p->sim, !ip4_parse(&r, r.left, &ip), "a broken IPv4 header");
 	sim_check(p->sim, ip.dst_be == p->c.ip_be && ip.ttl > 0, "a packet for another address");
-	sim_check(p->sim, ip.header_bytes + ip.payload_bytes + ETH_HEADER_BYTES == (ssize_t)f->n_bytes || f->n_bytes <= 60,
-			"%u bytes of IPv4 in a frame of %zu", ip.header_bytes + ip.payload_bytes, f->n_bytes);
+	sim_check(p->sim,
+		ip.header_bytes + ip.payload_bytes + ETH_HEADER_BYTES == (ssize_t)f->n_bytes ||
+			f->n_bytes <= 60,
+		"%u bytes of IPv4 in a frame of %zu", ip.header_bytes + ip.payload_bytes, f->n_bytes);
 	if (ip.proto != IP_PROTO_TCP)
 		return;
 	const uint8_t *l4 = r.p;
@@ -217,7 +230,8 @@ void peer_inspect(struct peer *p, const struct mem_frame *f)
 	/* What we announced; RFC 9293, MUST-15, when we announced nothing. Below PEER_LEAST_MSS nobody has to
 	 * go: Linux (tcp_min_snd_mss) does not either. */
 	if (c)
-		mss = c->c.no_mss ? MIN(mss, (unsigned int)TCP_DEFAULT_MSS) : MAX(c->c.mss, (uint16_t)PEER_LEAST_MSS);
+		mss = c->c.no_mss ? MIN(mss, (unsigned int)TCP_DEFAULT_MSS)
+				  : MAX(c->c.mss, (uint16_t)PEER_LEAST_MSS);
 	check_size(p, f, &ip, &k, mss);
 	if (c)
 		check_segment(c, &k);

@@ -166,7 +166,7 @@ static void in_ack(struct peer_conn *c, const struct peer_packet *k, uint64_t po
 	if (ack > c->una) {
 		new_ack(c, ack);
 	} else if (ack == c->una && !k->n_bytes && !(k->tcp.flags & TCP_FIN) && window == c->snd_wnd &&
-			c->una < c->max && !c->persist_due_ms) {
+		   c->una < c->max && !c->persist_due_ms) {
 		duplicate_ack(c);
 	}
 	if (ack >= c->una && update)
@@ -215,9 +215,10 @@ static void in_data(struct peer_conn *c, const struct peer_packet *k, uint64_t p
 		c->ack_now = true;
 		return;
 	}
-	size_t right = stream_match(c->c.app.recv_seed, peer_offset(from), k->data + (from - position), to - from);
+	size_t right =
+		stream_match(c->c.app.recv_seed, peer_offset(from), k->data + (from - position), to - from);
 	sim_check(c->peer->sim, right == to - from, "received a wrong byte at %llu",
-			(unsigned long long)(peer_offset(from) + right));
+		(unsigned long long)(peer_offset(from) + right));
 	bool hole = c->n_ranges || from > c->rcv_nxt;
 	keep_range(c, from, to);
 	c->n_unacked += (unsigned int)((c->rcv_nxt - before + c->c.mss - 1) / c->c.mss);
@@ -259,10 +260,10 @@ static void in_unacceptable(struct peer_conn *c, const struct peer_packet *k, ui
 	if (c->state == PEER_TIME_WAIT && (k->tcp.flags & TCP_FIN))
 		c->timewait_due_ms = now_of(c) + c->c.timewait_ms;
 	/* A probe of our zero window carries a valid acknowledgement. */
-	if ((k->tcp.flags & TCP_ACK) && c->state != PEER_SYN_RCVD && position == c->rcv_nxt && ack <= c->max &&
-			ack >= c->una)
+	if ((k->tcp.flags & TCP_ACK) && c->state != PEER_SYN_RCVD && position == c->rcv_nxt &&
+		ack <= c->max && ack >= c->una)
 		in_ack(c, k, position, ack);
-	if (c->state != PEER_CLOSED && c->state != PEER_SYN_RCVD)
+	if (c->state != PEER_CLOSED)
 		peer_out_ack(c);
 }
 

@@ -27,7 +27,7 @@ void peer_close(struct peer_conn *c, int error);
 
 /* peer_tcp.c */
 void peer_send_tcp(struct peer *p, uint32_t dst_be, const struct tcp *t, uint64_t seed, uint64_t offset,
-		size_t n_bytes, const void *data, uint16_t gso_size);
+	size_t n_bytes, const void *data, uint16_t gso_size);
 struct peer_conn *peer_new_conn(struct peer *p, const struct peer_tcp_config *config, enum peer_state state);
 
 static inline uint64_t peer_offset(uint64_t position)

@@ -33,11 +33,11 @@ static uint16_t window_field(struct peer_conn *c, bool syn)
 static struct tcp header(struct peer_conn *c, uint64_t position, uint8_t flags)
 {
 	return (struct tcp){.src_port = c->c.local_port,
-			.dst_port = c->c.remote_port,
-			.seq = peer_seq(c, position),
-			.ack = flags & TCP_ACK ? peer_ack(c, c->rcv_nxt) : 0,
-			.flags = flags,
-			.wscale = -1};
+		.dst_port = c->c.remote_port,
+		.seq = peer_seq(c, position),
+		.ack = flags & TCP_ACK ? peer_ack(c, c->rcv_nxt) : 0,
+		.flags = flags,
+		.wscale = -1};
 }
 
 void peer_out_segment(struct peer_conn *c, uint64_t position, size_t n, uint8_t flags)
@@ -55,7 +55,7 @@ void peer_out_segment(struct peer_conn *c, uint64_t position, size_t n, uint8_t 
 	if (position < c->max && n)
 		c->n_out_again_bytes += MIN(behind, c->max) - position;
 	peer_send_tcp(c->peer, c->c.remote_be, &t, app_seed_of_sent(&c->app), peer_offset(position), n, NULL,
-			tso ? (uint16_t)c->mss : 0);
+		tso ? (uint16_t)c->mss : 0);
 	if (behind > c->max) {
 		if (!c->rtt_at) {
 			c->rtt_at = behind;
@@ -103,7 +103,8 @@ void peer_out_refuse(struct peer *p, const struct peer_packet *k)
 		t.seq = in->ack;
 	} else {
 		t.flags |= TCP_ACK;
-		t.ack = in->seq + (uint32_t)k->n_bytes + (in->flags & TCP_SYN ? 1 : 0) + (in->flags & TCP_FIN ? 1 : 0);
+		t.ack = in->seq + (uint32_t)k->n_bytes + (in->flags & TCP_SYN ? 1 : 0) +
+			(in->flags & TCP_FIN ? 1 : 0);
 	}
 	p->n_rst_unknown++;
 	peer_send_tcp(p, k->src_be, &t, 0, 0, 0, NULL, 0);
@@ -161,7 +162,7 @@ static void take_from_app(struct peer_conn *c)
 		app_sent(&c->app, n, now_ms);
 	}
 	if (!c->fin_at && (c->state == PEER_ESTABLISHED || c->state == PEER_CLOSE_WAIT) &&
-			app_wants_fin(&c->app, now_ms)) {
+		app_wants_fin(&c->app, now_ms)) {
 		c->app.fin_sent = true;
 		c->fin_at = c->end;
 		c->state = c->state == PEER_ESTABLISHED ? PEER_FIN_WAIT_1 : PEER_LAST_ACK;
@@ -200,7 +201,8 @@ void peer_out(struct peer_conn *c)
 		peer_out_ack(c);
 	/* The application has read: an update, if the edge would move far enough. */
 	if (c->state >= PEER_ESTABLISHED && !c->rcv_fin) {
-		uint64_t edge = c->rcv_nxt + c->c.rcvbuf_bytes - MIN(c->n_unread, (uint64_t)c->c.rcvbuf_bytes);
+		uint64_t edge =
+			c->rcv_nxt + c->c.rcvbuf_bytes - MIN(c->n_unread, (uint64_t)c->c.rcvbuf_bytes);
 		uint64_t shown = MAX(c->rcv_edge, c->rcv_nxt);
 		uint64_t least = MIN(c->c.rcvbuf_bytes / 2, 2u * c->c.mss);
 		bool fits = c->rcv_edge - c->rcv_nxt < (uint64_t)UINT16_MAX << c->rcv_scale;

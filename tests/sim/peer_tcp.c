@@ -63,24 +63,25 @@ void peer_arp(struct peer *p)
 	struct mac all = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
 
 	send_arp(p, &all,
-			&(struct arp){.op = ARP_OP_REQUEST,
-					.sender_mac = p->c.mac,
-					.sender_be = p->c.ip_be,
-					.target_be = p->c.gateway_be});
+		&(struct arp){.op = ARP_OP_REQUEST,
+			.sender_mac = p->c.mac,
+			.sender_be = p->c.ip_be,
+			.target_be = p->c.gateway_be});
 }
 
 /* The IPv4 header at w; the frame's addresses are the peer's and the gateway's. */
-static struct wr packet_start(struct peer *p, struct mem_frame *f, uint8_t proto, uint32_t dst_be, uint8_t ttl)
+static struct wr packet_start(
+	struct peer *p, struct mem_frame *f, uint8_t proto, uint32_t dst_be, uint8_t ttl)
 {
 	struct wr w = frame_start(p, f, &p->gateway_mac, ETH_TYPE_IP4);
 
 	ip4_emit(&w, &(struct ip4){.ttl = ttl,
-				     .proto = proto,
-				     .payload_bytes = (uint16_t)(f->n_bytes - ETH_HEADER_BYTES - IP4_HEADER_BYTES),
-				     .id = p->ip_id++,
-				     .frag = IP4_DONT_FRAG,
-				     .src_be = p->c.ip_be,
-				     .dst_be = dst_be});
+			     .proto = proto,
+			     .payload_bytes = (uint16_t)(f->n_bytes - ETH_HEADER_BYTES - IP4_HEADER_BYTES),
+			     .id = p->ip_id++,
+			     .frag = IP4_DONT_FRAG,
+			     .src_be = p->c.ip_be,
+			     .dst_be = dst_be});
 	return w;
 }
 
@@ -93,8 +94,8 @@ void peer_send_ip(struct peer *p, uint8_t proto, uint32_t dst_be, const void *l4
 	p->c.out(p->c.ctx, f);
 }
 
-void peer_send_tcp(struct peer *p, uint32_t dst_be, const struct tcp *t, uint64_t seed, uint64_t offset, size_t n,
-		const void *data, uint16_t gso_size)
+void peer_send_tcp(struct peer *p, uint32_t dst_be, const struct tcp *t, uint64_t seed, uint64_t offset,
+	size_t n, const void *data, uint16_t gso_size)
 {
 	size_t n_header = TCP_HEADER_BYTES + (t->mss ? 4u : 0) + (t->wscale >= 0 ? 4u : 0);
 	struct mem_frame *f = sim_frame_new(ETH_HEADER_BYTES + IP4_HEADER_BYTES + n_header + n);
@@ -117,7 +118,8 @@ void peer_send_tcp(struct peer *p, uint32_t dst_be, const struct tcp *t, uint64_
 			.csum_offset = TCP_CSUM_OFFSET,
 			.gso = gso_size ? OFFLOAD_GSO_TCP4 : OFFLOAD_GSO_NONE,
 			.gso_size = gso_size,
-			.header_len = gso_size ? (uint16_t)(ETH_HEADER_BYTES + IP4_HEADER_BYTES + n_header) : 0,
+			.header_len =
+				gso_size ? (uint16_t)(ETH_HEADER_BYTES + IP4_HEADER_BYTES + n_header) : 0,
 		};
 	} else {
 		check = csum_fold(csum_add(l4, n_header + n, sum));
@@ -129,22 +131,35 @@ void peer_send_tcp(struct peer *p, uint32_t dst_be, const struct tcp *t, uint64_
 void peer_send_raw(struct peer_conn *c, const struct peer_raw *r)
 {
 	struct tcp t = {.src_port = c->c.local_port,
-			.dst_port = c->c.remote_port,
-			.seq = r->seq,
-			.ack = r->ack,
-			.flags = r->flags,
-			.window = r->window,
-			.urgent = r->urgent,
-			.wscale = -1};
+		.dst_port = c->c.remote_port,
+		.seq = r->seq,
+		.ack = r->ack,
+		.flags = r->flags,
+		.window = r->window,
+		.urgent = r->urgent,
+		.wscale = -1};
+	struct ip_addr src = ip_addr_from4(c->peer->c.ip_be), dst = ip_addr_from4(c->c.remote_be);
+	size_t n_head = TCP_HEADER_BYTES + r->n_options, n = n_head + r->n_bytes;
+	_cleanup_free_ uint8_t *l4 = calloc(1, n);
+	struct wr w = wr_of(l4, n);
 
-	peer_send_tcp(c->peer, c->c.remote_be, &t, 0, 0, r->n_bytes, r->data, 0);
+	if (!l4)
+		abort();
+	tcp_emit(&w, &t);
+	wr_copy(&w, r->options, r->n_options);
+	wr_copy(&w, r->data, r->n_bytes);
+	l4[12] = (uint8_t)(n_head / 4 << 4);
+	uint16_t check = csum_fold(csum_add(l4, n, csum_pseudo(&src, &dst, IP_PROTO_TCP, (uint32_t)n)));
+	check = (uint16_t)(check + r->csum_error);
+	memcpy(l4 + TCP_CSUM_OFFSET, &check, 2);
+	peer_send_ip(c->peer, IP_PROTO_TCP, c->c.remote_be, l4, n, IP4_TTL_DEFAULT);
 }
 
 struct peer_conn *peer_find(struct peer *p, uint16_t local_port, uint32_t remote_be, uint16_t remote_port)
 {
 	for (struct peer_conn *c = p->conns; c; c = c->next)
 		if (c->c.local_port == local_port && c->c.remote_port == remote_port &&
-				c->c.remote_be == remote_be && c->state != PEER_CLOSED)
+			c->c.remote_be == remote_be && c->state != PEER_CLOSED)
 			return c;
 	return NULL;
 }
@@ -214,15 +229,16 @@ static void input_arp(struct peer *p, struct rd *r)
 		p->have_gateway = true;
 	} else if (a.op == ARP_OP_REQUEST && a.target_be == p->c.ip_be) {
 		send_arp(p, &a.sender_mac,
-				&(struct arp){.op = ARP_OP_REPLY,
-						.sender_mac = p->c.mac,
-						.sender_be = p->c.ip_be,
-						.target_mac = a.sender_mac,
-						.target_be = a.sender_be});
+			&(struct arp){.op = ARP_OP_REPLY,
+				.sender_mac = p->c.mac,
+				.sender_be = p->c.ip_be,
+				.target_mac = a.sender_mac,
+				.target_be = a.sender_be});
 	}
 }
 
-/* An error about one of our own segments: soft, for it to show; a connection in SYN-SENT ends (RFC 5461, 4.1). */
+/* An error about one of our own segments: soft, for it to show; a connection in SYN-SENT ends (RFC
+ * 5461, 4.1). */
 static void input_icmp(struct peer *p, struct rd *r, size_t left)
 {
 	struct icmp4 icmp;

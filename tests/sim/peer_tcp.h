@@ -45,12 +45,12 @@ struct peer_tcp_config {
 	uint32_t sndbuf_bytes; /* 0: 256 KiB */
 	bool no_wscale;
 	uint8_t wscale;
-	uint16_t mss;       /* announced; 0: MTU - 40 */
-	bool no_mss;        /* announces none */
-	uint32_t delack_ms; /* 0: acknowledges at once */
-	bool congestion;    /* slow start and so on; else the window alone limits it */
-	bool recut;         /* cuts what it sends again at other places */
-	bool urgent;        /* marks some of its data as urgent */
+	uint16_t mss;         /* announced; 0: MTU - 40 */
+	bool no_mss;          /* announces none */
+	uint32_t delack_ms;   /* 0: acknowledges at once */
+	bool congestion;      /* slow start and so on; else the window alone limits it */
+	bool recut;           /* cuts what it sends again at other places */
+	bool urgent;          /* marks some of its data as urgent */
 	uint32_t timewait_ms; /* 0: 60 s */
 	uint32_t n_retries;   /* 0: 15 */
 	struct app_config app;
@@ -65,9 +65,9 @@ struct peer_seen {
 	bool syn, ack, fin, rst;
 	uint32_t irs;
 	uint8_t scale;
-	uint64_t edge;    /* the furthest right edge of its window: our positions */
-	uint64_t acked;   /* the highest acknowledgement: our positions */
-	uint64_t max;     /* behind the last position that it used: its positions */
+	uint64_t edge;  /* the furthest right edge of its window: our positions */
+	uint64_t acked; /* the highest acknowledgement: our positions */
+	uint64_t max;   /* behind the last position that it used: its positions */
 	uint64_t fin_at;
 	uint64_t n_segments, n_data_bytes, n_pure_acks, n_again_bytes;
 	uint64_t n_challenges; /* acknowledgements that say nothing new */
@@ -167,10 +167,14 @@ struct peer_raw {
 	uint16_t window, urgent;
 	const void *data;
 	size_t n_bytes;
+	const void *options; /* of whatever form; n_options is a multiple of 4, up to 40 */
+	size_t n_options;
+	uint16_t csum_error; /* added to the checksum */
 };
 void peer_send_raw(struct peer_conn *c, const struct peer_raw *r);
 /* An IPv4 packet to the gateway. */
-void peer_send_ip(struct peer *p, uint8_t proto, uint32_t dst_be, const void *l4, size_t n_bytes, uint8_t ttl);
+void peer_send_ip(
+	struct peer *p, uint8_t proto, uint32_t dst_be, const void *l4, size_t n_bytes, uint8_t ttl);
 
 static inline uint32_t peer_seq(const struct peer_conn *c, uint64_t position)
 {

@@ -64,8 +64,8 @@ static void print_tcp(const struct sim_trace *t, struct rd *r, const struct ip4 
 	for (int i = 0; i < 6; i++)
 		if (tcp.flags & 1 << i)
 			flags[n++] = names[i];
-	(void)fprintf(stderr, "%u>%u [%s] seq %u ack %u win %u len %d", tcp.src_port, tcp.dst_port, flags, tcp.seq,
-			tcp.ack, tcp.window, ip->payload_bytes - tcp.header_bytes);
+	(void)fprintf(stderr, "%u>%u [%s] seq %u ack %u win %u len %d", tcp.src_port, tcp.dst_port, flags,
+		tcp.seq, tcp.ack, tcp.window, ip->payload_bytes - tcp.header_bytes);
 	if (tcp.mss)
 		(void)fprintf(stderr, " mss %u", tcp.mss);
 	if (tcp.wscale >= 0)
@@ -116,7 +116,7 @@ void sim_fail(struct sim *s, const char *format, ...)
 		longjmp(*s->expected, 1);
 	print_trace(s);
 	(void)fprintf(stderr, "sim: %s: seed %llu, at %llu ms: ", s->what, (unsigned long long)s->seed,
-			(unsigned long long)(s->now_ms - SIM_START_MS));
+		(unsigned long long)(s->now_ms - SIM_START_MS));
 	va_start(ap, format);
 	(void)vfprintf(stderr, format, ap);
 	va_end(ap);
@@ -131,8 +131,8 @@ bool sim_frame_tcp(const struct mem_frame *f, struct tcp *ret, size_t *ret_n_byt
 	struct eth eth;
 	struct ip4 ip;
 
-	if (eth_parse(&r, &eth) || eth.type != ETH_TYPE_IP4 || ip4_parse(&r, r.left, &ip) || ip.proto != IP_PROTO_TCP ||
-			tcp_parse(&r, ret))
+	if (eth_parse(&r, &eth) || eth.type != ETH_TYPE_IP4 || ip4_parse(&r, r.left, &ip) ||
+		ip.proto != IP_PROTO_TCP || tcp_parse(&r, ret))
 		return false;
 	*ret_n_bytes = r.left;
 	return true;

@@ -26,7 +26,7 @@ struct sim {
 	uint64_t seed;
 	struct rng rng;
 	uint64_t now_ms;
-	char what[160]; /* the case under test */
+	char what[160];    /* the case under test */
 	jmp_buf *expected; /* where to go in place of failing: a test of the rules themselves */
 	uint64_t n_traced;
 	struct sim_trace trace[SIM_TRACE_FRAMES];

@@ -61,11 +61,11 @@ struct fake_socket *fake_socket_new(struct sock_fake *f, int family, enum fake_k
 			continue;
 		/* The lowest free number, as always: numbers come back soon. */
 		*s = (struct fake_socket){.used = true,
-				.fd = SOCK_FAKE_FD_BASE + i,
-				.family = family,
-				.kind = kind,
-				.ttl = 64,
-				.peek_off = -1};
+			.fd = SOCK_FAKE_FD_BASE + i,
+			.family = family,
+			.kind = kind,
+			.ttl = 64,
+			.peek_off = -1};
 		f->n_open++;
 		f->n_open_max = MAX(f->n_open_max, f->n_open);
 		return s;

@@ -37,8 +37,8 @@ enum fake_outcome {
 /* How a connection will go. */
 struct fake_plan {
 	enum fake_outcome outcome;
-	uint32_t connect_ms; /* 0: connect() itself says how it ended */
-	uint32_t delay_ms;   /* of each pipe */
+	uint32_t connect_ms;                 /* 0: connect() itself says how it ended */
+	uint32_t delay_ms;                   /* of each pipe */
 	uint32_t sndbuf_bytes, rcvbuf_bytes; /* of the gateway's socket; 0: 256 KiB */
 	uint32_t far_rcvbuf_bytes;           /* 0: 256 KiB */
 	unsigned int partial, again;         /* per mille of sends: cut short anywhere, refused */
@@ -70,10 +70,10 @@ struct fake_conn {
 	int64_t peek_off; /* -1: none */
 	int error;        /* sk_err */
 	bool rd_shut, wr_shut;
-	bool nospace;     /* somebody waits for room to send */
+	bool nospace;            /* somebody waits for room to send */
 	uint64_t nospace_due_ms; /* a cut send: when there will be room */
 	bool reset_by_us, reset_by_far;
-	bool closed_unread;  /* ... because data was left unread */
+	bool closed_unread;    /* ... because data was left unread */
 	uint64_t n_lost_bytes; /* accepted from the gateway, and never arrived */
 };
 
@@ -108,8 +108,8 @@ struct fake_socket {
 	int64_t peek_off;
 	union sock_addr local, peer;
 	bool bound, connected;
-	struct fake_conn *conn;                /* TCP */
-	struct fake_conn *pending[64];         /* a listener's */
+	struct fake_conn *conn;        /* TCP */
+	struct fake_conn *pending[64]; /* a listener's */
 	unsigned int n_pending;
 	struct fake_datagram *rx, *errors;
 	unsigned int n_rx;
@@ -125,15 +125,16 @@ struct fake_socket {
 struct sock_fake_config {
 	struct sim *sim;
 	struct loop *loop;
-	bool no_peek_off;    /* a kernel before 6.9 */
+	bool no_peek_off; /* a kernel before 6.9 */
 	bool no_udp_segment;
-	bool no_ping;        /* ping_group_range is shut */
-	uint32_t addr_be;    /* of the host; 0: 198.51.100.1 */
-	uint16_t mtu;        /* of its link; 0: 1500 */
+	bool no_ping;     /* ping_group_range is shut */
+	uint32_t addr_be; /* of the host; 0: 198.51.100.1 */
+	uint16_t mtu;     /* of its link; 0: 1500 */
 	/* How a connection to this address goes; *plan holds the defaults. NULL: all are accepted. */
 	void (*plan)(void *ctx, const union sock_addr *to, struct fake_plan *plan);
 	/* A datagram has left socket s. May be NULL. */
-	void (*datagram)(void *ctx, struct fake_socket *s, const union sock_addr *to, const void *data, size_t n);
+	void (*datagram)(
+		void *ctx, struct fake_socket *s, const union sock_addr *to, const void *data, size_t n);
 	void *ctx, *datagram_ctx;
 };
 
@@ -166,13 +167,14 @@ int sock_fake_listen(struct sock_fake *f, uint16_t port);
 int sock_fake_bind_udp(struct sock_fake *f, uint16_t port);
 /* A client connects to it. */
 struct fake_conn *sock_fake_dial(struct sock_fake *f, int listen_fd, uint32_t from_be, uint16_t from_port,
-		const struct fake_plan *plan);
+	const struct fake_plan *plan);
 
 struct fake_socket *sock_fake_get(struct sock_fake *f, int fd);
 /* A datagram for a socket, an error about one that it sent. */
-void sock_fake_deliver(struct sock_fake *f, struct fake_socket *s, const union sock_addr *from, const void *data, size_t n);
+void sock_fake_deliver(
+	struct sock_fake *f, struct fake_socket *s, const union sock_addr *from, const void *data, size_t n);
 void sock_fake_icmp_error(struct sock_fake *f, struct fake_socket *s, int error, uint8_t type, uint8_t code,
-		uint32_t offender_be, const void *data, size_t n);
+	uint32_t offender_be, const void *data, size_t n);
 
 /* Bytes that lie in this host's kernel for the gateway's connections. */
 uint64_t sock_fake_held_bytes(const struct sock_fake *f);

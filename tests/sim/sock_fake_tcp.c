@@ -61,7 +61,8 @@ static void fly(struct sock_fake *f, struct fake_conn *c, struct fake_flight ***
 	*last = &e->next;
 }
 
-static bool land(struct sock_fake *f, struct fake_flight **first, struct fake_flight ***last, struct fake_flight *ret)
+static bool land(
+	struct sock_fake *f, struct fake_flight **first, struct fake_flight ***last, struct fake_flight *ret)
 {
 	struct fake_flight *e = *first;
 
@@ -176,7 +177,7 @@ int fake_tcp_connect(struct sock_fake *f, struct fake_socket *s, const struct so
 }
 
 struct fake_conn *sock_fake_dial(struct sock_fake *f, int listen_fd, uint32_t from_be, uint16_t from_port,
-		const struct fake_plan *plan)
+	const struct fake_plan *plan)
 {
 	struct fake_socket *s = sock_fake_get(f, listen_fd);
 	struct ip_addr from = ip_addr_from4(from_be);
@@ -255,7 +256,7 @@ static void check_sent(struct sock_fake *f, struct fake_conn *c, const struct ms
 		size_t right = stream_match(c->app.c.recv_seed, at, m->msg_iov[i].iov_base, take);
 
 		sim_check(f->sim, right == take, "the host was sent a wrong byte at %llu",
-				(unsigned long long)(at + right));
+			(unsigned long long)(at + right));
 		at += take;
 		n -= take;
 	}
@@ -402,8 +403,10 @@ static uint64_t far_window(const struct fake_conn *c)
 int fake_tcp_getsockopt(struct fake_socket *s, int level, int name, void *ret, socklen_t *n)
 {
 	struct fake_conn *c = s->conn;
-	struct tcp_info info = {.tcpi_state = 1, .tcpi_snd_mss = 1448, .tcpi_rcv_mss = 1448, .tcpi_snd_cwnd = 10};
-	uint32_t mem[SK_MEMINFO_VARS] = {[SK_MEMINFO_SNDBUF] = BUFFER_BYTES, [SK_MEMINFO_RCVBUF] = BUFFER_BYTES};
+	struct tcp_info info = {
+		.tcpi_state = 1, .tcpi_snd_mss = 1448, .tcpi_rcv_mss = 1448, .tcpi_snd_cwnd = 10};
+	uint32_t mem[SK_MEMINFO_VARS] = {
+		[SK_MEMINFO_SNDBUF] = BUFFER_BYTES, [SK_MEMINFO_RCVBUF] = BUFFER_BYTES};
 
 	if (level == SOL_SOCKET && name == SO_ERROR) {
 		int error = c ? -take_error(c) : 0;

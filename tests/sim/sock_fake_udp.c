@@ -57,7 +57,8 @@ uint32_t fake_udp_poll(const struct fake_socket *s)
 	return EPOLLOUT | (s->rx ? EPOLLIN : 0u) | (s->errors || s->error ? EPOLLERR : 0u);
 }
 
-void sock_fake_deliver(struct sock_fake *f, struct fake_socket *s, const union sock_addr *from, const void *data, size_t n)
+void sock_fake_deliver(
+	struct sock_fake *f, struct fake_socket *s, const union sock_addr *from, const void *data, size_t n)
 {
 	if (!s->used || s->rx_bytes + n > RCVBUF_BYTES)
 		return;
@@ -73,7 +74,7 @@ void sock_fake_deliver(struct sock_fake *f, struct fake_socket *s, const union s
 }
 
 void sock_fake_icmp_error(struct sock_fake *f, struct fake_socket *s, int error, uint8_t type, uint8_t code,
-		uint32_t offender_be, const void *data, size_t n)
+	uint32_t offender_be, const void *data, size_t n)
 {
 	if (!s->used)
 		return;
@@ -155,7 +156,8 @@ ssize_t fake_udp_send(struct sock_fake *f, struct fake_socket *s, const struct m
 	return (ssize_t)n;
 }
 
-static void add_cmsg(struct msghdr *m, size_t *used, size_t room, int level, int type, const void *data, size_t n)
+static void add_cmsg(
+	struct msghdr *m, size_t *used, size_t room, int level, int type, const void *data, size_t n)
 {
 	struct cmsghdr *c = (struct cmsghdr *)(void *)((uint8_t *)m->msg_control + *used);
 

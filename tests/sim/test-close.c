@@ -15,13 +15,15 @@ static struct world *make(uint64_t seed, const char *what, uint32_t delay_ms)
 {
 	struct line_config line = {.delay_ms = delay_ms};
 
-	return world_new(&(struct world_config){.seed = seed, .what = what, .to_guest = line, .from_guest = line});
+	return world_new(
+		&(struct world_config){.seed = seed, .what = what, .to_guest = line, .from_guest = line});
 }
 
 /* One end finishes; the other goes on for ten seconds, and only then sends most of its data. */
 static void half_close(bool guest_first, bool inbound, bool no_peek_off)
 {
-	struct world *w = world_new(&(struct world_config){.seed = 10, .what = guest_first ? "guest first" : "host first", .no_peek_off = no_peek_off});
+	struct world *w = world_new(&(struct world_config){
+		.seed = 10, .what = guest_first ? "guest first" : "host first", .no_peek_off = no_peek_off});
 	struct app_pace late = {.stop_at = 1, .resume_ms = 10000};
 	struct peer_tcp_config config = guest_default;
 	struct fake_plan plan = {};
@@ -38,10 +40,12 @@ static void half_close(bool guest_first, bool inbound, bool no_peek_off)
 	world_pass(w, 5000);
 	world_find(&x);
 	/* The FIN has gone through, and the connection is half open. */
-	sim_check(&w->sim, (guest_first ? &x.host->app : &x.guest->app)->fin_received, "the FIN did not arrive");
-	sim_check(&w->sim, !(guest_first ? &x.guest->app : &x.host->app)->fin_received, "a FIN came too soon");
+	sim_check(&w->sim, (guest_first ? &x.host->app : &x.guest->app)->fin_received,
+		"the FIN did not arrive");
+	sim_check(
+		&w->sim, !(guest_first ? &x.guest->app : &x.host->app)->fin_received, "a FIN came too soon");
 	sim_check(&w->sim, x.guest->state == (guest_first ? PEER_FIN_WAIT_2 : PEER_CLOSE_WAIT), "%s",
-			peer_state_name(x.guest->state));
+		peer_state_name(x.guest->state));
 	world_finish(&x, MINUTE_MS);
 	world_expect_idle(w);
 	world_free(w);
@@ -93,12 +97,13 @@ static void lose_end(bool to_guest, bool ack, bool guest_first, unsigned int n)
 	struct line_config line = {.delay_ms = 5}, bad = {.delay_ms = 5, .lost = loser_lost, .ctx = &loser};
 
 	(void)snprintf(what, sizeof(what), "%s %s %u lost, %s first", to_guest ? "gateway's" : "guest's",
-			ack ? "ACK" : "FIN", n, guest_first ? "guest" : "host");
-	loser = (struct loser){.mask = TCP_FIN | TCP_SYN | TCP_RST, .flags = ack ? 0 : TCP_FIN, .first = UINT32_MAX};
+		ack ? "ACK" : "FIN", n, guest_first ? "guest" : "host");
+	loser = (struct loser){
+		.mask = TCP_FIN | TCP_SYN | TCP_RST, .flags = ack ? 0 : TCP_FIN, .first = UINT32_MAX};
 	struct world *w = world_new(&(struct world_config){.seed = 12,
-			.what = what,
-			.to_guest = to_guest ? bad : line,
-			.from_guest = to_guest ? line : bad});
+		.what = what,
+		.to_guest = to_guest ? bad : line,
+		.from_guest = to_guest ? line : bad});
 	struct peer_tcp_config config = guest_default;
 	struct fake_plan plan = {};
 	struct world_conn x;
@@ -117,7 +122,7 @@ static void lose_end(bool to_guest, bool ack, bool guest_first, unsigned int n)
 	world_finish(&x, MINUTE_MS);
 	/* To the end, the guest's waiting included: a lost last ACK shows only later. */
 	sim_check(&w->sim, world_run(w, is_closed, &x, 5 * MINUTE_MS), "guest %s, %u descriptors",
-			peer_state_name(x.guest->state), w->host->n_open);
+		peer_state_name(x.guest->state), w->host->n_open);
 	sim_check(&w->sim, !x.guest->app.error && !x.guest->seen.rst, "the guest was reset");
 	world_expect_idle(w);
 	world_free(w);
@@ -134,9 +139,11 @@ static void test_lost_ends(void **state)
  * guest has finished and there is data the other way (kernel: a close() too soon would lose it). */
 static void slow_reader(bool no_peek_off, uint32_t guest_rate)
 {
-	struct world *w = world_new(&(struct world_config){.seed = 13, .what = "slow reader", .no_peek_off = no_peek_off});
+	struct world *w = world_new(
+		&(struct world_config){.seed = 13, .what = "slow reader", .no_peek_off = no_peek_off});
 	struct peer_tcp_config config = guest_default;
-	struct fake_plan plan = {.sndbuf_bytes = 400000, .far_rcvbuf_bytes = 20000, .app = {.recv = {.rate = 50}}};
+	struct fake_plan plan = {
+		.sndbuf_bytes = 400000, .far_rcvbuf_bytes = 20000, .app = {.recv = {.rate = 50}}};
 	struct world_conn x;
 
 	config.app.recv.rate = guest_rate;
@@ -180,7 +187,8 @@ static void test_reset_after_fin(void **state)
 	}
 }
 
-static struct world_conn again(struct world *w, const struct world_conn *old, struct peer_tcp_config config, uint32_t iss)
+static struct world_conn again(
+	struct world *w, const struct world_conn *old, struct peer_tcp_config config, uint32_t iss)
 {
 	struct world_conn x;
 
@@ -217,9 +225,10 @@ static void test_syn_in_linger(void **state)
 		world_pass(w, 10);
 		uint64_t start_ms = w->sim.now_ms;
 		struct world_conn y = again(w, &x, guest_default, peer_seq(x.guest, x.guest->max) + 100000);
-		sim_check(&w->sim, world_run(w, is_new, &y, 1000), "%s after a second", peer_state_name(y.guest->state));
+		sim_check(&w->sim, world_run(w, is_new, &y, 1000), "%s after a second",
+			peer_state_name(y.guest->state));
 		sim_check(&w->sim, w->sim.now_ms - start_ms < 100, "%llu ms",
-				(unsigned long long)(w->sim.now_ms - start_ms));
+			(unsigned long long)(w->sim.now_ms - start_ms));
 		world_expect_idle(w);
 		world_free(w);
 	}
@@ -240,9 +249,10 @@ static void test_guest_restarted(void **state)
 		world_pass(w, 1000);
 		world_find(&x);
 		struct fake_conn *old = x.host;
-		struct world_conn y = again(w, &x, guest_default, peer_seq(x.guest, x.guest->max) + distance[i]);
+		struct world_conn y =
+			again(w, &x, guest_default, peer_seq(x.guest, x.guest->max) + distance[i]);
 		sim_check(&w->sim, world_run(w, is_new, &y, MINUTE_MS), "%s after a minute",
-				peer_state_name(y.guest->state));
+			peer_state_name(y.guest->state));
 		sim_check(&w->sim, old->app.error == ECONNRESET, "the old connection was not reset");
 		world_expect_idle(w);
 		world_free(w);
@@ -257,7 +267,8 @@ static void test_guest_forgot(void **state)
 	struct world_conn x;
 
 	config.app.no_fin = true;
-	world_open(w, 0, config, (struct fake_plan){.app = {.send = {.stop_at = 500, .resume_ms = 10000}}}, 1000, 100000, &x);
+	world_open(w, 0, config, (struct fake_plan){.app = {.send = {.stop_at = 500, .resume_ms = 10000}}},
+		1000, 100000, &x);
 	world_pass(w, 1000);
 	world_find(&x);
 	peer_forget(&w->guests[0].peer, x.guest);

@@ -65,7 +65,8 @@ static void on_packet(void *ctx, const struct mem_frame *f)
 	memcpy(got->data, r.p, r.left);
 }
 
-static void on_datagram(void *ctx, struct fake_socket *s, const union sock_addr *to, const void *data, size_t n)
+static void on_datagram(
+	void *ctx, struct fake_socket *s, const union sock_addr *to, const void *data, size_t n)
 {
 	struct sent *sent = ctx;
 
@@ -75,14 +76,16 @@ static void on_datagram(void *ctx, struct fake_socket *s, const union sock_addr 
 	sent->n_bytes = MIN(n, (size_t)DATA_MAX);
 	memcpy(sent->data, data, sent->n_bytes);
 	if (sent->error)
-		sock_fake_icmp_error(sent->w->host, s, sent->error, sent->type, sent->code, sent->offender_be, data, n);
+		sock_fake_icmp_error(
+			sent->w->host, s, sent->error, sent->type, sent->code, sent->offender_be, data, n);
 	else if (sent->echo)
 		sock_fake_deliver(sent->w->host, s, to, data, n);
 }
 
 static struct world *make(struct got *got, struct sent *sent)
 {
-	struct world *w = world_new(&(struct world_config){.seed = 600, .what = "datagrams", .n_flows_max = 1000});
+	struct world *w =
+		world_new(&(struct world_config){.seed = 600, .what = "datagrams", .n_flows_max = 1000});
 
 	*got = (struct got){};
 	*sent = (struct sent){.w = w};
@@ -93,7 +96,8 @@ static struct world *make(struct got *got, struct sent *sent)
 	return w;
 }
 
-static void send_udp(struct world *w, uint16_t from, uint32_t to_be, uint16_t to_port, const void *data, size_t n, uint8_t ttl)
+static void send_udp(struct world *w, uint16_t from, uint32_t to_be, uint16_t to_port, const void *data,
+	size_t n, uint8_t ttl)
 {
 	uint8_t l4[UDP_HEADER_BYTES + DATA_MAX];
 	struct wr wr = wr_of(l4, sizeof(l4));
@@ -101,7 +105,8 @@ static void send_udp(struct world *w, uint16_t from, uint32_t to_be, uint16_t to
 
 	udp_emit(&wr, &(struct udp){.src_port = from, .dst_port = to_port, .payload_bytes = (uint16_t)n});
 	wr_copy(&wr, data, n);
-	uint16_t check = csum_fold(csum_add(l4, UDP_HEADER_BYTES + n, csum_pseudo(&src, &dst, IP_PROTO_UDP, (uint32_t)(UDP_HEADER_BYTES + n))));
+	uint16_t check = csum_fold(csum_add(l4, UDP_HEADER_BYTES + n,
+		csum_pseudo(&src, &dst, IP_PROTO_UDP, (uint32_t)(UDP_HEADER_BYTES + n))));
 	memcpy(l4 + UDP_CSUM_OFFSET, &check, 2);
 	peer_send_ip(&w->guests[0].peer, IP_PROTO_UDP, to_be, l4, UDP_HEADER_BYTES + n, ttl);
 }

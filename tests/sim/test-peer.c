@@ -39,16 +39,16 @@ static struct pair *pair_new(uint64_t seed, const char *what, const struct line_
 {
 	struct pair *x = calloc(1, sizeof(*x));
 	struct peer_config c = {.mac = {{2, 0, 0, 0, 0, 1}},
-			.gateway_mac = {{2, 0, 0, 0, 0, 2}},
-			.ip_be = A_BE,
-			.gateway_be = B_BE,
-			.mtu = 1500,
-			.rx_tso = tso,
-			.rx_csum = tso,
-			.tx_tso = tso,
-			.tx_csum = tso,
-			.out = out_a,
-			.ctx = x};
+		.gateway_mac = {{2, 0, 0, 0, 0, 2}},
+		.ip_be = A_BE,
+		.gateway_be = B_BE,
+		.mtu = 1500,
+		.rx_tso = tso,
+		.rx_csum = tso,
+		.tx_tso = tso,
+		.tx_csum = tso,
+		.out = out_a,
+		.ctx = x};
 
 	assert_non_null(x);
 	sim_init(&x->sim, seed, what);
@@ -96,7 +96,8 @@ static void pair_run(struct pair *x, uint64_t limit_ms)
 		peer_run(&x->b);
 		if ((int)deliver(&x->ab, &x->b) | (int)deliver(&x->ba, &x->a)) /* both, always */
 			continue;
-		uint64_t t[] = {peer_next_ms(&x->a), peer_next_ms(&x->b), line_next_ms(&x->ab), line_next_ms(&x->ba)};
+		uint64_t t[] = {
+			peer_next_ms(&x->a), peer_next_ms(&x->b), line_next_ms(&x->ab), line_next_ms(&x->ba)};
 		uint64_t next_ms = UINT64_MAX;
 
 		for (size_t i = 0; i < ARRAY_SIZE(t); i++)
@@ -113,14 +114,14 @@ static void pair_run(struct pair *x, uint64_t limit_ms)
 static struct peer_tcp_config config_a(uint64_t n_a, uint64_t n_b)
 {
 	return (struct peer_tcp_config){.remote_be = B_BE,
-			.remote_port = 80,
-			.local_port = 40000,
-			.iss = 0xffffff00,
-			.wscale = 3,
-			.delack_ms = 40,
-			.congestion = true,
-			.recut = true,
-			.app = {.send_seed = 11, .recv_seed = 22, .send_bytes = n_a}};
+		.remote_port = 80,
+		.local_port = 40000,
+		.iss = 0xffffff00,
+		.wscale = 3,
+		.delack_ms = 40,
+		.congestion = true,
+		.recut = true,
+		.app = {.send_seed = 11, .recv_seed = 22, .send_bytes = n_a}};
 }
 
 static struct peer_conn *start(struct pair *x, struct peer_tcp_config *ca, struct peer_tcp_config *cb)
@@ -134,24 +135,26 @@ static void check_all(struct pair *x, struct peer_conn *a, uint64_t n_a, uint64_
 	struct peer_conn *b = x->b.conns;
 
 	sim_check(&x->sim, b && !b->next, "b has not one connection");
-	sim_check(&x->sim, a->app.n_received == n_b && b->app.n_received == n_a, "received %llu of %llu, %llu of %llu",
-			(unsigned long long)a->app.n_received, (unsigned long long)n_b,
-			(unsigned long long)b->app.n_received, (unsigned long long)n_a);
+	sim_check(&x->sim, a->app.n_received == n_b && b->app.n_received == n_a,
+		"received %llu of %llu, %llu of %llu", (unsigned long long)a->app.n_received,
+		(unsigned long long)n_b, (unsigned long long)b->app.n_received, (unsigned long long)n_a);
 	sim_check(&x->sim, a->app.fin_received && b->app.fin_received, "a FIN is missing");
-	sim_check(&x->sim, a->state == PEER_CLOSED && b->state == PEER_CLOSED, "%s, %s", peer_state_name(a->state),
-			peer_state_name(b->state));
+	sim_check(&x->sim, a->state == PEER_CLOSED && b->state == PEER_CLOSED, "%s, %s",
+		peer_state_name(a->state), peer_state_name(b->state));
 	sim_check(&x->sim, !a->app.error && !b->app.error, "errors %d, %d", a->app.error, b->app.error);
 }
 
-static void transfer(uint64_t seed, unsigned int lose, uint32_t delay_ms, uint32_t jitter_ms, uint32_t window, bool tso)
+static void transfer(
+	uint64_t seed, unsigned int lose, uint32_t delay_ms, uint32_t jitter_ms, uint32_t window, bool tso)
 {
-	struct line_config line = {.delay_ms = delay_ms, .jitter_ms = jitter_ms, .lose = lose, .repeat = lose / 2};
+	struct line_config line = {
+		.delay_ms = delay_ms, .jitter_ms = jitter_ms, .lose = lose, .repeat = lose / 2};
 	uint64_t n_a = 300000, n_b = 70001;
 	struct peer_tcp_config ca = config_a(n_a, n_b), cb = ca;
 	char what[100];
 
-	(void)snprintf(what, sizeof(what), "lose %u delay %u jitter %u window %u tso %d", lose, delay_ms, jitter_ms,
-			window, tso);
+	(void)snprintf(what, sizeof(what), "lose %u delay %u jitter %u window %u tso %d", lose, delay_ms,
+		jitter_ms, window, tso);
 	struct pair *x = pair_new(seed, what, &line, tso);
 	ca.rcvbuf_bytes = cb.rcvbuf_bytes = window;
 	cb.iss = 0x7fffff00;
@@ -173,7 +176,8 @@ static void test_transfers(void **state)
 		for (size_t k = 0; k < ARRAY_SIZE(delay); k++)
 			for (size_t w = 0; w < ARRAY_SIZE(window); w++)
 				for (unsigned int tso = 0; tso < 2; tso++)
-					transfer(seed++, lose[i], delay[k], i == 2 ? delay[k] : 0, window[w], tso);
+					transfer(seed++, lose[i], delay[k], i == 2 ? delay[k] : 0, window[w],
+						tso);
 }
 
 /* What the receiver does not read stays out: the window closes, probes keep the connection alive, and it
@@ -185,7 +189,8 @@ static void test_zero_window(void **state)
 	struct peer_tcp_config ca = config_a(400000, 0), cb = ca;
 
 	cb.rcvbuf_bytes = 50000;
-	cb.app = (struct app_config){.recv_seed = 11, .send_seed = 22, .recv = {.stop_at = 10000, .resume_ms = 300000}};
+	cb.app = (struct app_config){
+		.recv_seed = 11, .send_seed = 22, .recv = {.stop_at = 10000, .resume_ms = 300000}};
 	struct peer_conn *a = start(x, &ca, &cb);
 
 	pair_run(x, 200000);
@@ -282,14 +287,14 @@ struct wrong {
 static const struct wrong wrongs[] = {
 	{.n_bytes = 100, .right = true},
 	{.n_bytes = 1460, .right = true},
-	{.n_bytes = 1461},                             /* longer than the MSS */
-	{.n_bytes = 100, .flip = 60},                  /* checksum */
-	{.n_bytes = 100, .flip = 20},                  /* IPv4 checksum */
-	{.seq = -1, .n_bytes = 100},                   /* the stream's bytes elsewhere */
-	{.seq = 1000, .n_bytes = 100},                 /* a gap */
-	{.ack = 1},                                    /* never sent */
-	{.ack = -1},                                   /* behind an earlier one */
-	{.window = -1},                                /* the edge goes back */
+	{.n_bytes = 1461},             /* longer than the MSS */
+	{.n_bytes = 100, .flip = 60},  /* checksum */
+	{.n_bytes = 100, .flip = 20},  /* IPv4 checksum */
+	{.seq = -1, .n_bytes = 100},   /* the stream's bytes elsewhere */
+	{.seq = 1000, .n_bytes = 100}, /* a gap */
+	{.ack = 1},                    /* never sent */
+	{.ack = -1},                   /* behind an earlier one */
+	{.window = -1},                /* the edge goes back */
 	{.flags = TCP_URG, .n_bytes = 10},
 	{.flags = TCP_SYN},
 };
@@ -314,7 +319,8 @@ static void test_rules(void **state)
 
 		t.seq = peer_seq(b, b->max) + (uint32_t)w->seq;
 		t.ack = peer_ack(b, b->rcv_nxt) + (uint32_t)w->ack;
-		t.window = (uint16_t)(((before.edge - before.acked) >> before.scale) + (uint64_t)(int64_t)w->window);
+		t.window = (uint16_t)(((before.edge - before.acked) >> before.scale) +
+				      (uint64_t)(int64_t)w->window);
 		peer_send_tcp(&x->b, A_BE, &t, 22, 5000, w->n_bytes, NULL, 0);
 		if (w->flip)
 			caught->bytes[w->flip] ^= 1;

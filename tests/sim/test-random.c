@@ -54,15 +54,15 @@ static void random_app(struct rng *r, struct app_config *a)
 static struct peer_tcp_config random_guest(struct rng *r)
 {
 	struct peer_tcp_config c = {.rcvbuf_bytes = 500 + rng_below(r, one_in(r, 3) ? 3000 : 300000),
-			.sndbuf_bytes = 500 + rng_below(r, 300000),
-			.no_wscale = one_in(r, 6),
-			.wscale = (uint8_t)rng_below(r, 15),
-			.mss = one_in(r, 4) ? (uint16_t)(88 + rng_below(r, 1373)) : 0,
-			.no_mss = one_in(r, 10),
-			.delack_ms = one_in(r, 2) ? 40 : 0,
-			.congestion = one_in(r, 2),
-			.recut = one_in(r, 2),
-			.urgent = one_in(r, 10)};
+		.sndbuf_bytes = 500 + rng_below(r, 300000),
+		.no_wscale = one_in(r, 6),
+		.wscale = (uint8_t)rng_below(r, 15),
+		.mss = one_in(r, 4) ? (uint16_t)(88 + rng_below(r, 1373)) : 0,
+		.no_mss = one_in(r, 10),
+		.delack_ms = one_in(r, 2) ? 40 : 0,
+		.congestion = one_in(r, 2),
+		.recut = one_in(r, 2),
+		.urgent = one_in(r, 10)};
 
 	random_app(r, &c.app);
 	return c;
@@ -71,12 +71,12 @@ static struct peer_tcp_config random_guest(struct rng *r)
 static struct fake_plan random_plan(struct rng *r)
 {
 	struct fake_plan p = {.connect_ms = one_in(r, 2) ? 0 : up_to(r, 500),
-			.delay_ms = one_in(r, 2) ? 0 : up_to(r, 100),
-			.sndbuf_bytes = 8000 + rng_below(r, 300000),
-			.rcvbuf_bytes = 4000 + rng_below(r, 300000),
-			.far_rcvbuf_bytes = 500 + rng_below(r, 300000),
-			.partial = one_in(r, 4) ? rng_below(r, 300) : 0,
-			.again = one_in(r, 4) ? rng_below(r, 100) : 0};
+		.delay_ms = one_in(r, 2) ? 0 : up_to(r, 100),
+		.sndbuf_bytes = 8000 + rng_below(r, 300000),
+		.rcvbuf_bytes = 4000 + rng_below(r, 300000),
+		.far_rcvbuf_bytes = 500 + rng_below(r, 300000),
+		.partial = one_in(r, 4) ? rng_below(r, 300) : 0,
+		.again = one_in(r, 4) ? rng_below(r, 100) : 0};
 
 	if (one_in(r, 15))
 		p.outcome = (enum fake_outcome)rng_below(r, FAKE_OUTCOME_MAX);
@@ -108,39 +108,44 @@ static bool is_over(void *ctx)
 	if (!x->guest)
 		return x->host->app.error || x->host->app.fin_received || x->host->orphan;
 	if (x->guest->state == PEER_CLOSED || x->guest->state == PEER_TIME_WAIT)
-		return !x->host || x->host->app.error || x->host->app.reset_sent || x->host->app.fin_received ||
-				x->host->state == FAKE_DEAD;
+		return !x->host || x->host->app.error || x->host->app.reset_sent ||
+		       x->host->app.fin_received || x->host->state == FAKE_DEAD;
 	/* A RST that is lost is not sent again. */
-	return x->guest->seen.rst && x->host && (x->host->app.error || x->host->app.reset_sent || x->host->state == FAKE_DEAD);
+	return x->guest->seen.rst && x->host &&
+	       (x->host->app.error || x->host->app.reset_sent || x->host->state == FAKE_DEAD);
 }
 
 /* Four hours: where the RST was lost, a keep-alive after two finds out. */
 static void check_end(struct world *w, struct world_conn *x, unsigned int i)
 {
-	sim_check(&w->sim, world_run(w, is_over, x, 240 * MINUTE_MS), "connection %u: guest %s sent %llu received %llu", i,
-			x->guest ? peer_state_name(x->guest->state) : "none",
-			x->guest ? (unsigned long long)x->guest->app.n_sent : 0,
-			x->guest ? (unsigned long long)x->guest->app.n_received : 0);
+	sim_check(&w->sim, world_run(w, is_over, x, 240 * MINUTE_MS),
+		"connection %u: guest %s sent %llu received %llu", i,
+		x->guest ? peer_state_name(x->guest->state) : "none",
+		x->guest ? (unsigned long long)x->guest->app.n_sent : 0,
+		x->guest ? (unsigned long long)x->guest->app.n_received : 0);
 	if (!x->guest || !x->host)
 		return;
 	const struct app *g = &x->guest->app, *h = &x->host->app;
-	bool disturbed = g->error || h->error || g->reset_sent || h->reset_sent || x->host->state == FAKE_DEAD;
+	bool disturbed =
+		g->error || h->error || g->reset_sent || h->reset_sent || x->host->state == FAKE_DEAD;
 
 	world_pass(w, 1000);
 	/* An error at one end is one at the other, unless that had finished. */
 	if (disturbed) {
-		sim_check(&w->sim, g->error || g->reset_sent || g->fin_received || x->guest->seen.rst ||
-						x->guest->state == PEER_CLOSED || x->guest->state == PEER_TIME_WAIT,
-				"connection %u, port %u: the guest knows nothing: %s, host error %d reset %d", i, x->port,
-				peer_state_name(x->guest->state), h->error, h->reset_sent);
+		sim_check(&w->sim,
+			g->error || g->reset_sent || g->fin_received || x->guest->seen.rst ||
+				x->guest->state == PEER_CLOSED || x->guest->state == PEER_TIME_WAIT,
+			"connection %u, port %u: the guest knows nothing: %s, host error %d reset %d", i,
+			x->port, peer_state_name(x->guest->state), h->error, h->reset_sent);
 		return;
 	}
 	/* Arrived; read at leisure. */
 	uint64_t n_down = g->n_received + x->guest->n_unread, n_up = x->host->up_arrived;
 
 	sim_check(&w->sim, n_down == x->n_down && n_up == x->n_up,
-			"connection %u: the guest has %llu of %llu, the host %llu of %llu", i, (unsigned long long)n_down,
-			(unsigned long long)x->n_down, (unsigned long long)n_up, (unsigned long long)x->n_up);
+		"connection %u: the guest has %llu of %llu, the host %llu of %llu", i,
+		(unsigned long long)n_down, (unsigned long long)x->n_down, (unsigned long long)n_up,
+		(unsigned long long)x->n_up);
 }
 
 static void random_world(uint64_t seed)
@@ -149,16 +154,16 @@ static void random_world(uint64_t seed)
 	char what[32];
 	struct world_conn x[CONNS_MAX];
 	struct world_config c = {.seed = seed,
-			.what = what,
-			.n_guests = up_to(&r, 2),
-			.mtu = one_in(&r, 3) ? (uint16_t)(576 + rng_below(&r, 64000)) : 1500,
-			.tso = one_in(&r, 2),
-			.csum = one_in(&r, 2),
-			.no_peek_off = one_in(&r, 3),
-			.n_queue = one_in(&r, 3) ? up_to(&r, 10) : 512,
-			.take_per_ms = one_in(&r, 5) ? up_to(&r, 20) : 0,
-			.to_guest = random_line(&r),
-			.from_guest = random_line(&r)};
+		.what = what,
+		.n_guests = up_to(&r, 2),
+		.mtu = one_in(&r, 3) ? (uint16_t)(576 + rng_below(&r, 64000)) : 1500,
+		.tso = one_in(&r, 2),
+		.csum = one_in(&r, 2),
+		.no_peek_off = one_in(&r, 3),
+		.n_queue = one_in(&r, 3) ? up_to(&r, 10) : 512,
+		.take_per_ms = one_in(&r, 5) ? up_to(&r, 20) : 0,
+		.to_guest = random_line(&r),
+		.from_guest = random_line(&r)};
 
 	(void)snprintf(what, sizeof(what), "random %llu", (unsigned long long)seed);
 	struct world *w = world_new(&c);
@@ -169,9 +174,11 @@ static void random_world(uint64_t seed)
 		uint32_t most = one_in(&r, 4) ? 300000 : 5000;
 
 		if (i == 0 && one_in(&r, 2)) /* one listener */
-			world_dial(w, guest, random_guest(&r), random_plan(&r), rng_below(&r, most), rng_below(&r, most), &x[i]);
+			world_dial(w, guest, random_guest(&r), random_plan(&r), rng_below(&r, most),
+				rng_below(&r, most), &x[i]);
 		else
-			world_open(w, guest, random_guest(&r), random_plan(&r), rng_below(&r, most), rng_below(&r, most), &x[i]);
+			world_open(w, guest, random_guest(&r), random_plan(&r), rng_below(&r, most),
+				rng_below(&r, most), &x[i]);
 		world_pass(w, one_in(&r, 2) ? 0 : rng_below(&r, 3000));
 		if (one_in(&r, 10))
 			w->guests[guest].paused = true;

@@ -50,7 +50,8 @@ static void give_plan(void *ctx, const union sock_addr *to, struct fake_plan *pl
 	*plan = h->plan;
 }
 
-static void on_datagram(void *ctx, struct fake_socket *s, const union sock_addr *to, const void *data, size_t n)
+static void on_datagram(
+	void *ctx, struct fake_socket *s, const union sock_addr *to, const void *data, size_t n)
 {
 	struct host *h = ctx;
 
@@ -67,8 +68,12 @@ static struct host *host_new(const struct fake_plan *plan)
 	assert_non_null(h);
 	sim_init(&h->sim, 1, "sock_fake");
 	assert_int_equal(loop_new(&clock, &h->loop), 0);
-	h->fake = sock_fake_new(&(struct sock_fake_config){
-			.sim = &h->sim, .loop = h->loop, .plan = give_plan, .datagram = on_datagram, .ctx = h, .datagram_ctx = h});
+	h->fake = sock_fake_new(&(struct sock_fake_config){.sim = &h->sim,
+		.loop = h->loop,
+		.plan = give_plan,
+		.datagram = on_datagram,
+		.ctx = h,
+		.datagram_ctx = h});
 	h->ops = sock_fake_host(h->fake).ops;
 	h->source = loop_source_add(h->loop, on_event, h);
 	h->plan = *plan;
@@ -178,9 +183,9 @@ static void test_peek(void **state)
 static void test_send_buffer(void **state)
 {
 	struct host *h = host_new(&(struct fake_plan){.delay_ms = 5,
-			.sndbuf_bytes = 9000,
-			.far_rcvbuf_bytes = 4000,
-			.app = {.recv_seed = 7, .no_fin = true, .recv = {.stop_at = 1, .resume_ms = 100}}});
+		.sndbuf_bytes = 9000,
+		.far_rcvbuf_bytes = 4000,
+		.app = {.recv_seed = 7, .no_fin = true, .recv = {.stop_at = 1, .resume_ms = 100}}});
 	int fd = open_connected(h);
 	uint32_t mem[SK_MEMINFO_VARS];
 	socklen_t n = sizeof(mem);
@@ -206,7 +211,8 @@ static void test_send_buffer(void **state)
 
 static void test_partial(void **state)
 {
-	struct host *h = host_new(&(struct fake_plan){.partial = 600, .again = 200, .app = {.recv_seed = 7, .no_fin = true}});
+	struct host *h = host_new(
+		&(struct fake_plan){.partial = 600, .again = 200, .app = {.recv_seed = 7, .no_fin = true}});
 	int fd = open_connected(h);
 	uint64_t at = 0;
 	unsigned int n_cut = 0, n_again = 0;
@@ -236,8 +242,8 @@ static void test_partial(void **state)
 static void test_close_unread(void **state)
 {
 	struct host *h = host_new(&(struct fake_plan){.delay_ms = 5,
-			.far_rcvbuf_bytes = 1000,
-			.app = {.send_seed = 5, .send_bytes = 100, .recv_seed = 7, .recv = {.rate = 10}}});
+		.far_rcvbuf_bytes = 1000,
+		.app = {.send_seed = 5, .send_bytes = 100, .recv_seed = 7, .recv = {.rate = 10}}});
 	int fd = open_connected(h);
 	uint8_t b[100];
 
@@ -257,8 +263,8 @@ static void test_close_unread(void **state)
 static void test_close_in_order(void **state)
 {
 	struct host *h = host_new(&(struct fake_plan){.delay_ms = 5,
-			.far_rcvbuf_bytes = 1000,
-			.app = {.send_seed = 5, .send_bytes = 100, .recv_seed = 7, .recv = {.rate = 10}}});
+		.far_rcvbuf_bytes = 1000,
+		.app = {.send_seed = 5, .send_bytes = 100, .recv_seed = 7, .recv = {.rate = 10}}});
 	int fd = open_connected(h);
 	uint8_t b[100];
 
@@ -292,7 +298,8 @@ static void test_linger(void **state)
 
 static void test_far_reset(void **state)
 {
-	struct host *h = host_new(&(struct fake_plan){.delay_ms = 5, .app = {.send_seed = 5, .send_bytes = 100, .rst_after_sent = true}});
+	struct host *h = host_new(&(struct fake_plan){
+		.delay_ms = 5, .app = {.send_seed = 5, .send_bytes = 100, .rst_after_sent = true}});
 	int fd = open_connected(h), error = 0;
 	socklen_t n = sizeof(error);
 	uint8_t b[200];
@@ -313,7 +320,7 @@ static void test_far_reset(void **state)
 static void test_half_close(void **state)
 {
 	struct host *h = host_new(&(struct fake_plan){.delay_ms = 5,
-			.app = {.send_seed = 5, .send_bytes = 100, .fin_after_fin = true, .fin_delay_ms = 50}});
+		.app = {.send_seed = 5, .send_bytes = 100, .fin_after_fin = true, .fin_delay_ms = 50}});
 	int fd = open_connected(h);
 	uint8_t b[200];
 	struct fake_conn *c = sock_fake_get(h->fake, fd)->conn;
@@ -351,7 +358,8 @@ static void test_connect(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct host *h = host_new(&(struct fake_plan){.outcome = cases[i].outcome, .connect_ms = cases[i].ms});
+		struct host *h =
+			host_new(&(struct fake_plan){.outcome = cases[i].outcome, .connect_ms = cases[i].ms});
 		int r, error = -1, fd = open_tcp(h, &r);
 		socklen_t n = sizeof(error);
 
@@ -363,7 +371,8 @@ static void test_connect(void **state)
 			run(h, 10);
 			assert_true(h->events[1] & EPOLLOUT);
 			assert_true(!(h->events[1] & EPOLLERR) == !cases[i].later);
-			assert_int_equal(h->ops->getsockopt(h->fake, fd, SOL_SOCKET, SO_ERROR, &error, &n), 0);
+			assert_int_equal(
+				h->ops->getsockopt(h->fake, fd, SOL_SOCKET, SO_ERROR, &error, &n), 0);
 			assert_int_equal(error, cases[i].later);
 		}
 		host_free(h);
@@ -419,7 +428,7 @@ static void test_udp(void **state)
 	int fd = h->ops->open(h->fake, AF_INET, SOCK_DGRAM, IPPROTO_UDP), on = 1;
 	struct ip_addr to = ip_addr_from4(htonl(0xcb007101));
 	uint8_t control[200] __attribute__((aligned(16))), b[100];
-	struct iovec v = {(void *)(uintptr_t)"abcdef", 6};
+	struct iovec v = {(void *)(uintptr_t) "abcdef", 6};
 	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1};
 	union sock_addr sa;
 	socklen_t n = sock_addr_set(&sa, &to, 53);
@@ -441,7 +450,8 @@ static void test_udp(void **state)
 	assert_true(h->events[1] & EPOLLERR);
 	assert_int_equal(receive(h, fd, b, 100, 0), -ECONNREFUSED);
 	v = (struct iovec){b, sizeof(b)};
-	m = (struct msghdr){.msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	m = (struct msghdr){
+		.msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
 	assert_int_equal(h->ops->recvmsg(h->fake, fd, &m, MSG_ERRQUEUE), 6);
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 	struct sock_extended_err e;

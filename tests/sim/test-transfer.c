@@ -30,46 +30,48 @@ static uint64_t seed = 1000;
 static void describe(const struct setting *s, char *ret, size_t n)
 {
 	(void)snprintf(ret, n,
-			"lose %u delay %u+%u window %u<<%u far %u bufs %u %u partial %u %u %s%s%s%s up %llu down %llu mtu %u mss %u queue %u",
-			s->lose, s->delay_ms, s->jitter_ms, s->window, s->wscale, s->far_window, s->sndbuf, s->rcvbuf,
-			s->partial, s->again, s->no_peek_off ? "no-peek-off " : "", s->tso ? "tso " : "",
-			s->csum ? "csum " : "", s->inbound ? "inbound" : "", (unsigned long long)s->n_up,
-			(unsigned long long)s->n_down, s->mtu, s->mss, s->n_queue);
+		"lose %u delay %u+%u window %u<<%u far %u bufs %u %u partial %u %u %s%s%s%s up %llu down "
+		"%llu mtu %u mss %u queue %u",
+		s->lose, s->delay_ms, s->jitter_ms, s->window, s->wscale, s->far_window, s->sndbuf, s->rcvbuf,
+		s->partial, s->again, s->no_peek_off ? "no-peek-off " : "", s->tso ? "tso " : "",
+		s->csum ? "csum " : "", s->inbound ? "inbound" : "", (unsigned long long)s->n_up,
+		(unsigned long long)s->n_down, s->mtu, s->mss, s->n_queue);
 }
 
 static struct world *start(const struct setting *s, struct world_conn *x)
 {
 	char what[160];
-	struct line_config line = {.delay_ms = s->delay_ms, .jitter_ms = s->jitter_ms, .lose = s->lose, .repeat = s->repeat};
+	struct line_config line = {
+		.delay_ms = s->delay_ms, .jitter_ms = s->jitter_ms, .lose = s->lose, .repeat = s->repeat};
 	struct peer_tcp_config config = {.rcvbuf_bytes = s->window,
-			.wscale = s->wscale,
-			.no_wscale = s->no_wscale,
-			.mss = s->mss,
-			.no_mss = s->no_mss,
-			.urgent = s->urgent,
-			.delack_ms = 40,
-			.congestion = s->congestion,
-			.recut = true};
+		.wscale = s->wscale,
+		.no_wscale = s->no_wscale,
+		.mss = s->mss,
+		.no_mss = s->no_mss,
+		.urgent = s->urgent,
+		.delack_ms = 40,
+		.congestion = s->congestion,
+		.recut = true};
 	struct fake_plan plan = {.delay_ms = s->delay_ms,
-			.connect_ms = s->delay_ms * 2,
-			.sndbuf_bytes = s->sndbuf,
-			.rcvbuf_bytes = s->rcvbuf,
-			.far_rcvbuf_bytes = s->far_window,
-			.partial = s->partial,
-			.again = s->again,
-			.app = {.echo = s->echo}};
+		.connect_ms = s->delay_ms * 2,
+		.sndbuf_bytes = s->sndbuf,
+		.rcvbuf_bytes = s->rcvbuf,
+		.far_rcvbuf_bytes = s->far_window,
+		.partial = s->partial,
+		.again = s->again,
+		.app = {.echo = s->echo}};
 
 	describe(s, what, sizeof(what));
 	struct world *w = world_new(&(struct world_config){.seed = seed++,
-			.what = what,
-			.mtu = s->mtu,
-			.tso = s->tso,
-			.csum = s->csum,
-			.no_peek_off = s->no_peek_off,
-			.n_queue = s->n_queue,
-			.take_per_ms = s->take_per_ms,
-			.to_guest = line,
-			.from_guest = line});
+		.what = what,
+		.mtu = s->mtu,
+		.tso = s->tso,
+		.csum = s->csum,
+		.no_peek_off = s->no_peek_off,
+		.n_queue = s->n_queue,
+		.take_per_ms = s->take_per_ms,
+		.to_guest = line,
+		.from_guest = line});
 	if (s->inbound)
 		world_dial(w, 0, config, plan, s->n_up, s->n_down, x);
 	else
@@ -99,18 +101,22 @@ static void test_matrix(void **state)
 					bool both = bits & 8, up = bits & 16;
 
 					transfer(&(struct setting){.lose = lose[l],
-							.repeat = lose[l] / 3,
-							.delay_ms = delay[d],
-							.jitter_ms = l == 2 ? delay[d] / 2 : 0,
-							.window = window[i],
-							.wscale = 7,
-							.partial = bits & 2 ? 300 : 0,
-							.again = bits & 2 ? 50 : 0,
-							.no_peek_off = bits & 4,
-							.tso = bits & 1,
-							.congestion = both,
-							.n_up = both ? 50000 : up ? 300000 : 0,
-							.n_down = both ? 70000 : up ? 0 : 300000});
+						.repeat = lose[l] / 3,
+						.delay_ms = delay[d],
+						.jitter_ms = l == 2 ? delay[d] / 2 : 0,
+						.window = window[i],
+						.wscale = 7,
+						.partial = bits & 2 ? 300 : 0,
+						.again = bits & 2 ? 50 : 0,
+						.no_peek_off = bits & 4,
+						.tso = bits & 1,
+						.congestion = both,
+						.n_up = both ? 50000
+							: up ? 300000
+							     : 0,
+						.n_down = both ? 70000
+							  : up ? 0
+							       : 300000});
 				}
 }
 
@@ -119,15 +125,15 @@ static void test_efficient(void **state)
 {
 	for (unsigned int bits = 0; bits < 16; bits++) {
 		struct setting s = {.delay_ms = bits & 1 ? 10 : 0,
-				.window = 1000000,
-				.wscale = 7,
-				.tso = bits & 2,
-				.no_peek_off = bits & 4,
-				.n_up = bits & 8 ? 4000000 : 0,
-				.n_down = bits & 8 ? 0 : 4000000,
-				.sndbuf = 1000000,
-				.rcvbuf = 1000000,
-				.far_window = 1000000};
+			.window = 1000000,
+			.wscale = 7,
+			.tso = bits & 2,
+			.no_peek_off = bits & 4,
+			.n_up = bits & 8 ? 4000000 : 0,
+			.n_down = bits & 8 ? 0 : 4000000,
+			.sndbuf = 1000000,
+			.rcvbuf = 1000000,
+			.far_window = 1000000};
 		struct world_conn x;
 		struct world *w = start(&s, &x);
 		uint64_t start_ms = w->sim.now_ms;
@@ -137,12 +143,12 @@ static void test_efficient(void **state)
 		/* Windows of 250 KB and more a round trip of 40 ms, the host's included. */
 		sim_check(&w->sim, took_ms <= (bits & 1 ? 1500 : 10), "%llu ms", (unsigned long long)took_ms);
 		sim_check(&w->sim, x.guest->seen.n_again_bytes == 0, "%llu bytes sent again",
-				(unsigned long long)x.guest->seen.n_again_bytes);
+			(unsigned long long)x.guest->seen.n_again_bytes);
 		sim_check(&w->sim, x.guest->n_out_again_bytes == 0 && x.guest->n_rto == 0,
-				"%llu bytes sent again by the guest, %llu timeouts",
-				(unsigned long long)x.guest->n_out_again_bytes, (unsigned long long)x.guest->n_rto);
+			"%llu bytes sent again by the guest, %llu timeouts",
+			(unsigned long long)x.guest->n_out_again_bytes, (unsigned long long)x.guest->n_rto);
 		sim_check(&w->sim, s.no_peek_off || w->host->n_peeked_bytes <= s.n_down, "%llu bytes peeked",
-				(unsigned long long)w->host->n_peeked_bytes);
+			(unsigned long long)w->host->n_peeked_bytes);
 		world_free(w);
 	}
 }
@@ -151,10 +157,12 @@ static void test_efficient(void **state)
  * when it has room again, in a way that makes the guest send at once. */
 static void test_partial_prompt(void **state)
 {
-	struct setting s = {.delay_ms = 1, .window = 200000, .wscale = 7, .partial = 300, .again = 100, .tso = true};
+	struct setting s = {
+		.delay_ms = 1, .window = 200000, .wscale = 7, .partial = 300, .again = 100, .tso = true};
 	struct world_conn x;
 	struct world *w = start(&s, &x);
-	struct peer_tcp_config config = {.wscale = 7, .app = {.send = {.pause_every = 30000, .pause_ms = 300}}};
+	struct peer_tcp_config config = {
+		.wscale = 7, .app = {.send = {.pause_every = 30000, .pause_ms = 300}}};
 	struct fake_plan plan = {.delay_ms = 1, .partial = 60};
 
 	world_finish(&x, 60000);
@@ -172,14 +180,14 @@ static void test_links(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(mtus); i++)
 		for (unsigned int bits = 0; bits < 8; bits++)
 			transfer(&(struct setting){.mtu = mtus[i],
-					.window = 300000,
-					.wscale = 4,
-					.tso = bits & 1,
-					.csum = bits & 2,
-					.lose = bits & 4 ? 20 : 0,
-					.delay_ms = 3,
-					.n_up = 400000,
-					.n_down = 400000});
+				.window = 300000,
+				.wscale = 4,
+				.tso = bits & 1,
+				.csum = bits & 2,
+				.lose = bits & 4 ? 20 : 0,
+				.delay_ms = 3,
+				.n_up = 400000,
+				.n_down = 400000});
 }
 
 static void test_mss(void **state)
@@ -188,55 +196,77 @@ static void test_mss(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(mss); i++)
 		for (unsigned int tso = 0; tso < 2; tso++)
-			transfer(&(struct setting){.mss = mss[i], .tso = tso, .window = 50000, .wscale = 2, .delay_ms = 3, .lose = 5, .n_up = 20000, .n_down = 20000});
+			transfer(&(struct setting){.mss = mss[i],
+				.tso = tso,
+				.window = 50000,
+				.wscale = 2,
+				.delay_ms = 3,
+				.lose = 5,
+				.n_up = 20000,
+				.n_down = 20000});
 	transfer(&(struct setting){.no_mss = true, .window = 50000, .n_up = 20000, .n_down = 20000});
-	transfer(&(struct setting){.no_mss = true, .inbound = true, .window = 50000, .n_up = 20000, .n_down = 20000});
+	transfer(&(struct setting){
+		.no_mss = true, .inbound = true, .window = 50000, .n_up = 20000, .n_down = 20000});
 }
 
 static void test_wscale(void **state)
 {
 	for (unsigned int scale = 0; scale <= 14; scale++)
 		for (unsigned int inbound = 0; inbound < 2; inbound++)
-			transfer(&(struct setting){.window = 3000000, .wscale = (uint8_t)scale, .inbound = inbound, .delay_ms = 20, .rcvbuf = 2000000, .n_up = 300000, .n_down = 3000000, .lose = 1});
-	transfer(&(struct setting){.window = 100000, .no_wscale = true, .delay_ms = 20, .n_up = 300000, .n_down = 300000});
-	transfer(&(struct setting){.window = 100000, .no_wscale = true, .inbound = true, .delay_ms = 20, .n_up = 300000, .n_down = 300000});
+			transfer(&(struct setting){.window = 3000000,
+				.wscale = (uint8_t)scale,
+				.inbound = inbound,
+				.delay_ms = 20,
+				.rcvbuf = 2000000,
+				.n_up = 300000,
+				.n_down = 3000000,
+				.lose = 1});
+	transfer(&(struct setting){
+		.window = 100000, .no_wscale = true, .delay_ms = 20, .n_up = 300000, .n_down = 300000});
+	transfer(&(struct setting){.window = 100000,
+		.no_wscale = true,
+		.inbound = true,
+		.delay_ms = 20,
+		.n_up = 300000,
+		.n_down = 300000});
 }
 
 static void test_inbound(void **state)
 {
 	for (unsigned int bits = 0; bits < 16; bits++)
 		transfer(&(struct setting){.inbound = true,
-				.lose = bits & 1 ? 50 : 0,
-				.tso = bits & 2,
-				.no_peek_off = bits & 4,
-				.partial = bits & 8 ? 200 : 0,
-				.delay_ms = 4,
-				.window = 100000,
-				.wscale = 5,
-				.n_up = 100000,
-				.n_down = 150000});
+			.lose = bits & 1 ? 50 : 0,
+			.tso = bits & 2,
+			.no_peek_off = bits & 4,
+			.partial = bits & 8 ? 200 : 0,
+			.delay_ms = 4,
+			.window = 100000,
+			.wscale = 5,
+			.n_up = 100000,
+			.n_down = 150000});
 }
 
 static void test_echo(void **state)
 {
 	for (unsigned int bits = 0; bits < 8; bits++)
 		transfer(&(struct setting){.echo = true,
-				.lose = bits & 1 ? 30 : 0,
-				.tso = bits & 2,
-				.no_peek_off = bits & 4,
-				.delay_ms = 2,
-				.window = 30000,
-				.sndbuf = 20000,
-				.rcvbuf = 20000,
-				.n_up = 200000,
-				.n_down = 200000});
+			.lose = bits & 1 ? 30 : 0,
+			.tso = bits & 2,
+			.no_peek_off = bits & 4,
+			.delay_ms = 2,
+			.window = 30000,
+			.sndbuf = 20000,
+			.rcvbuf = 20000,
+			.n_up = 200000,
+			.n_down = 200000});
 }
 
 /* RFC 9293, 3.8.5: urgent data is data. */
 static void test_urgent(void **state)
 {
 	transfer(&(struct setting){.urgent = true, .window = 50000, .n_up = 200000, .n_down = 1000});
-	transfer(&(struct setting){.urgent = true, .window = 50000, .n_up = 200000, .n_down = 1000, .lose = 50, .partial = 100});
+	transfer(&(struct setting){
+		.urgent = true, .window = 50000, .n_up = 200000, .n_down = 1000, .lose = 50, .partial = 100});
 }
 
 /* Ports that hold few frames, and a guest that takes few of them. */
@@ -247,13 +277,13 @@ static void test_no_room(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(queue); i++)
 		for (unsigned int bits = 0; bits < 8; bits++)
 			transfer(&(struct setting){.n_queue = queue[i],
-					.take_per_ms = bits & 1 ? 1 : 0,
-					.tso = bits & 2,
-					.no_peek_off = bits & 4,
-					.window = 200000,
-					.wscale = 5,
-					.n_up = 100000,
-					.n_down = 200000});
+				.take_per_ms = bits & 1 ? 1 : 0,
+				.tso = bits & 2,
+				.no_peek_off = bits & 4,
+				.window = 200000,
+				.wscale = 5,
+				.n_up = 100000,
+				.n_down = 200000});
 }
 
 /* A cable that also cuts frames short, in the gateway's own fault port, and one without room. */
@@ -261,8 +291,18 @@ static void test_fault(void **state)
 {
 	for (unsigned int bits = 0; bits < 16; bits++) {
 		struct peer_tcp_config config = {.wscale = 5, .delack_ms = 40, .recut = true};
-		struct fault_config fault = {.seed = 700 + bits, .lose = 20, .repeat = 20, .swap = 20, .truncate = bits & 4 ? 20 : 0, .no_room = bits & 8 ? 200 : 0};
-		struct world *w = world_new(&(struct world_config){.seed = 700 + bits, .what = "fault port", .tso = bits & 1, .no_peek_off = bits & 2, .faulty = true, .fault = fault});
+		struct fault_config fault = {.seed = 700 + bits,
+			.lose = 20,
+			.repeat = 20,
+			.swap = 20,
+			.truncate = bits & 4 ? 20 : 0,
+			.no_room = bits & 8 ? 200 : 0};
+		struct world *w = world_new(&(struct world_config){.seed = 700 + bits,
+			.what = "fault port",
+			.tso = bits & 1,
+			.no_peek_off = bits & 2,
+			.faulty = true,
+			.fault = fault});
 		struct world_conn x;
 
 		world_open(w, 0, config, (struct fake_plan){.delay_ms = 1}, 100000, 100000, &x);

@@ -16,7 +16,12 @@ static struct world *make(uint64_t seed, const char *what, bool no_peek_off, boo
 {
 	struct line_config line = {.delay_ms = 2};
 
-	return world_new(&(struct world_config){.seed = seed, .what = what, .no_peek_off = no_peek_off, .tso = tso, .to_guest = line, .from_guest = line});
+	return world_new(&(struct world_config){.seed = seed,
+		.what = what,
+		.no_peek_off = no_peek_off,
+		.tso = tso,
+		.to_guest = line,
+		.from_guest = line});
 }
 
 /* What the gateway does in ten minutes in which nothing can move. */
@@ -28,11 +33,12 @@ static void check_quiet(struct world *w, unsigned int n_conns)
 	world_pass(w, 10 * MINUTE_MS);
 	n_frames = w->guests[0].mem->n.tx_frames - n_frames;
 	sim_check(&w->sim, w->host->n_calls - n_calls < 400 * n_conns, "%llu calls",
-			(unsigned long long)(w->host->n_calls - n_calls));
+		(unsigned long long)(w->host->n_calls - n_calls));
 	sim_check(&w->sim, w->host->n_events - n_events < 20 * n_conns, "%llu events",
-			(unsigned long long)(w->host->n_events - n_events));
+		(unsigned long long)(w->host->n_events - n_events));
 	sim_check(&w->sim, n_frames < 100 * n_conns, "%llu frames", (unsigned long long)n_frames);
-	sim_check(&w->sim, w->n_steps - n_steps < 2000 * n_conns, "%llu steps", (unsigned long long)(w->n_steps - n_steps));
+	sim_check(&w->sim, w->n_steps - n_steps < 2000 * n_conns, "%llu steps",
+		(unsigned long long)(w->n_steps - n_steps));
 }
 
 /* The guest reads nothing of one connection: the host's sender is held back by its own window, another
@@ -46,16 +52,19 @@ static void guest_stops(bool no_peek_off, bool tso)
 	config.app.recv = (struct app_pace){.stop_at = 50000, .resume_ms = 11 * MINUTE_MS};
 	world_open(w, 0, config, (struct fake_plan){}, 1000, 3000000, &x);
 	world_pass(w, 10000);
-	sim_check(&w->sim, x.guest->app.n_received == 50000, "received %llu", (unsigned long long)x.guest->app.n_received);
-	sim_check(&w->sim, x.guest->n_unread <= 100000 + 2048, "%llu unread", (unsigned long long)x.guest->n_unread);
+	sim_check(&w->sim, x.guest->app.n_received == 50000, "received %llu",
+		(unsigned long long)x.guest->app.n_received);
+	sim_check(&w->sim, x.guest->n_unread <= 100000 + 2048, "%llu unread",
+		(unsigned long long)x.guest->n_unread);
 	world_open(w, 0, guest_default, (struct fake_plan){}, 1000000, 1000000, &y);
 	uint64_t start_ms = w->sim.now_ms;
 	world_finish(&y, MINUTE_MS);
 	sim_check(&w->sim, w->sim.now_ms - start_ms < 2000, "the other took %llu ms",
-			(unsigned long long)(w->sim.now_ms - start_ms));
+		(unsigned long long)(w->sim.now_ms - start_ms));
 	check_quiet(w, 1);
 	/* In the host's kernel, the rest with the sender. */
-	sim_check(&w->sim, w->max_held_bytes <= 4 * 262144, "%llu bytes held", (unsigned long long)w->max_held_bytes);
+	sim_check(&w->sim, w->max_held_bytes <= 4 * 262144, "%llu bytes held",
+		(unsigned long long)w->max_held_bytes);
 	world_finish(&x, 10 * MINUTE_MS);
 	world_expect_idle(w);
 	world_free(w);
@@ -71,7 +80,9 @@ static void test_guest_stops(void **state)
 static void host_stops(bool tso, uint32_t sndbuf)
 {
 	struct world *w = make(410, "the host stops reading", false, tso);
-	struct fake_plan plan = {.sndbuf_bytes = sndbuf, .far_rcvbuf_bytes = 30000, .app = {.recv = {.stop_at = 5000, .resume_ms = 12 * MINUTE_MS}}};
+	struct fake_plan plan = {.sndbuf_bytes = sndbuf,
+		.far_rcvbuf_bytes = 30000,
+		.app = {.recv = {.stop_at = 5000, .resume_ms = 12 * MINUTE_MS}}};
 	struct world_conn x, y;
 
 	world_open(w, 0, guest_default, plan, 3000000, 1000, &x);
@@ -79,13 +90,15 @@ static void host_stops(bool tso, uint32_t sndbuf)
 	world_open(w, 0, guest_default, (struct fake_plan){}, 1000000, 1000000, &y);
 	world_finish(&y, MINUTE_MS);
 	check_quiet(w, 1);
-	sim_check(&w->sim, w->max_held_bytes <= sndbuf + 4 * 262144, "%llu bytes held", (unsigned long long)w->max_held_bytes);
+	sim_check(&w->sim, w->max_held_bytes <= sndbuf + 4 * 262144, "%llu bytes held",
+		(unsigned long long)w->max_held_bytes);
 	world_find(&x);
-	sim_check(&w->sim, x.guest->app.fin_received || x.guest->rcv_nxt > 1000, "the other direction stood still too");
+	sim_check(&w->sim, x.guest->app.fin_received || x.guest->rcv_nxt > 1000,
+		"the other direction stood still too");
 	world_finish(&x, 20 * MINUTE_MS);
 	/* The window says how much the socket takes: next to nothing was sent in vain. */
 	sim_check(&w->sim, x.guest->n_out_again_bytes < 100000, "%llu bytes sent again",
-			(unsigned long long)x.guest->n_out_again_bytes);
+		(unsigned long long)x.guest->n_out_again_bytes);
 	world_expect_idle(w);
 	world_free(w);
 }
@@ -106,7 +119,8 @@ static void test_both_stop(void **state)
 		struct world *w = make(420 + bits, "both stop reading", bits & 1, bits & 2);
 		struct app_pace slow = {.stop_at = 5000, .resume_ms = 12 * MINUTE_MS};
 		struct peer_tcp_config config = guest_default;
-		struct fake_plan plan = {.sndbuf_bytes = 30000, .far_rcvbuf_bytes = 30000, .app = {.recv = slow}};
+		struct fake_plan plan = {
+			.sndbuf_bytes = 30000, .far_rcvbuf_bytes = 30000, .app = {.recv = slow}};
 		struct world_conn x;
 
 		config.app.recv = slow;
@@ -127,15 +141,19 @@ static void test_acks_at_zero_window(void **state)
 {
 	for (uint64_t i = 0; i < 10; i++) {
 		struct world *w = make(430 + i, "ACKs at a zero window", false, false);
-		struct fake_plan plan = {.sndbuf_bytes = 20000, .far_rcvbuf_bytes = 20000, .app = {.recv = {.stop_at = 1, .resume_ms = 12 * MINUTE_MS}, .send = {.stop_at = 1, .resume_ms = 2 * MINUTE_MS}}};
+		struct fake_plan plan = {.sndbuf_bytes = 20000,
+			.far_rcvbuf_bytes = 20000,
+			.app = {.recv = {.stop_at = 1, .resume_ms = 12 * MINUTE_MS},
+				.send = {.stop_at = 1, .resume_ms = 2 * MINUTE_MS}}};
 		struct world_conn x;
 
 		world_open(w, 0, guest_default, plan, 1000000, 500000, &x);
 		world_pass(w, 3 * MINUTE_MS);
 		world_find(&x);
-		sim_check(&w->sim, x.host->app.n_received == 1 && x.guest->n_persist > 3, "the window did not close");
+		sim_check(&w->sim, x.host->app.n_received == 1 && x.guest->n_persist > 3,
+			"the window did not close");
 		sim_check(&w->sim, x.guest->app.n_received == 500000, "received %llu",
-				(unsigned long long)x.guest->app.n_received);
+			(unsigned long long)x.guest->app.n_received);
 		world_finish(&x, 30 * MINUTE_MS);
 		world_free(w);
 	}
@@ -146,14 +164,18 @@ static void test_lost_update(void **state)
 {
 	for (unsigned int to_guest = 0; to_guest < 2; to_guest++) {
 		static struct loser loser;
-		struct line_config line = {.delay_ms = 2}, bad = {.delay_ms = 2, .lost = loser_lost, .ctx = &loser};
+		struct line_config line = {.delay_ms = 2},
+				   bad = {.delay_ms = 2, .lost = loser_lost, .ctx = &loser};
 		struct app_pace slow = {.stop_at = 5000, .resume_ms = 30000};
 		struct peer_tcp_config config = guest_default;
 		struct fake_plan plan = {.sndbuf_bytes = 30000, .far_rcvbuf_bytes = 30000};
 		struct world_conn x;
 
 		loser = (struct loser){.mask = TCP_SYN, .flags = 0, .first = UINT32_MAX};
-		struct world *w = world_new(&(struct world_config){.seed = 440, .what = "lost window update", .to_guest = to_guest ? bad : line, .from_guest = to_guest ? line : bad});
+		struct world *w = world_new(&(struct world_config){.seed = 440,
+			.what = "lost window update",
+			.to_guest = to_guest ? bad : line,
+			.from_guest = to_guest ? line : bad});
 		if (to_guest)
 			plan.app.recv = slow;
 		else
@@ -173,7 +195,13 @@ static void test_lost_update(void **state)
 /* A guest that stands still in the middle of everything: its frames are not taken, its clock stops. */
 static void pause_guest(bool up, bool down, bool no_peek_off, unsigned int n_queue, uint64_t for_ms)
 {
-	struct world *w = world_new(&(struct world_config){.seed = 450 + n_queue, .what = "paused guest", .n_guests = 2, .no_peek_off = no_peek_off, .n_queue = n_queue, .to_guest = {.delay_ms = 2}, .from_guest = {.delay_ms = 2}});
+	struct world *w = world_new(&(struct world_config){.seed = 450 + n_queue,
+		.what = "paused guest",
+		.n_guests = 2,
+		.no_peek_off = no_peek_off,
+		.n_queue = n_queue,
+		.to_guest = {.delay_ms = 2},
+		.from_guest = {.delay_ms = 2}});
 	struct fake_plan plan = {.app = {.send.rate = 1000, .recv.rate = 1000}};
 	struct world_conn x, y, idle;
 	struct peer_tcp_config config = guest_default;
@@ -186,10 +214,12 @@ static void pause_guest(bool up, bool down, bool no_peek_off, unsigned int n_que
 	uint64_t frames = w->guests[0].mem->n.tx_frames;
 	uint64_t n_calls = w->host->n_calls;
 	world_pass(w, for_ms);
-	sim_check(&w->sim, w->host->n_calls - n_calls < 5000, "%llu calls", (unsigned long long)(w->host->n_calls - n_calls));
+	sim_check(&w->sim, w->host->n_calls - n_calls < 5000, "%llu calls",
+		(unsigned long long)(w->host->n_calls - n_calls));
 	sim_check(&w->sim, w->guests[0].mem->n.tx_frames - frames <= n_queue + 64, "%llu frames",
-			(unsigned long long)(w->guests[0].mem->n.tx_frames - frames));
-	sim_check(&w->sim, w->max_held_bytes < 2000000, "%llu bytes held", (unsigned long long)w->max_held_bytes);
+		(unsigned long long)(w->guests[0].mem->n.tx_frames - frames));
+	sim_check(&w->sim, w->max_held_bytes < 2000000, "%llu bytes held",
+		(unsigned long long)w->max_held_bytes);
 	world_open(w, 1, guest_default, (struct fake_plan){}, 200000, 200000, &y);
 	world_finish(&y, MINUTE_MS);
 	w->guests[0].paused = false;
@@ -197,9 +227,9 @@ static void pause_guest(bool up, bool down, bool no_peek_off, unsigned int n_que
 	world_finish(&x, 5 * MINUTE_MS);
 	/* Two seconds of data each way, and what it takes to notice. */
 	sim_check(&w->sim, w->sim.now_ms - start_ms < 15000, "it took %llu ms to go on",
-			(unsigned long long)(w->sim.now_ms - start_ms));
-	sim_check(&w->sim, idle.guest->state == PEER_ESTABLISHED && !idle.guest->app.error, "the idle one: %s",
-			peer_state_name(idle.guest->state));
+		(unsigned long long)(w->sim.now_ms - start_ms));
+	sim_check(&w->sim, idle.guest->state == PEER_ESTABLISHED && !idle.guest->app.error,
+		"the idle one: %s", peer_state_name(idle.guest->state));
 	world_free(w);
 }
 
@@ -218,7 +248,10 @@ static void test_pause_any_time(void **state)
 {
 	for (uint64_t at_ms = 0; at_ms < 130; at_ms += 5)
 		for (unsigned int inbound = 0; inbound < 2; inbound++) {
-			struct world *w = world_new(&(struct world_config){.seed = 480 + at_ms, .what = "paused any time", .to_guest = {.delay_ms = 7}, .from_guest = {.delay_ms = 7}});
+			struct world *w = world_new(&(struct world_config){.seed = 480 + at_ms,
+				.what = "paused any time",
+				.to_guest = {.delay_ms = 7},
+				.from_guest = {.delay_ms = 7}});
 			struct fake_plan plan = {.delay_ms = 5, .connect_ms = inbound ? 0 : 10};
 			struct world_conn x;
 
@@ -249,7 +282,7 @@ static void test_idle(void **state)
 	world_pass(w, 49 * HOUR_MS);
 	sim_check(&w->sim, x.guest->state == PEER_ESTABLISHED, "%s", peer_state_name(x.guest->state));
 	sim_check(&w->sim, x.guest->seen.n_segments >= 20 && x.guest->seen.n_segments < 200, "%llu segments",
-			(unsigned long long)x.guest->seen.n_segments);
+		(unsigned long long)x.guest->seen.n_segments);
 	world_finish(&x, 2 * HOUR_MS);
 	world_expect_idle(w);
 	world_free(w);
@@ -268,10 +301,11 @@ static void test_shrunk_window(void **state)
 			world_pass(w, 20 + rng_below(&w->sim.rng, 20));
 			if (x.guest->state < PEER_ESTABLISHED)
 				continue;
-			peer_send_raw(x.guest, &(struct peer_raw){.flags = TCP_ACK,
-							       .seq = peer_seq(x.guest, x.guest->max),
-							       .ack = peer_ack(x.guest, x.guest->rcv_nxt),
-							       .window = (uint16_t)rng_below(&w->sim.rng, n & 1 ? 2 : 100)});
+			peer_send_raw(x.guest,
+				&(struct peer_raw){.flags = TCP_ACK,
+					.seq = peer_seq(x.guest, x.guest->max),
+					.ack = peer_ack(x.guest, x.guest->rcv_nxt),
+					.window = (uint16_t)rng_below(&w->sim.rng, n & 1 ? 2 : 100)});
 		}
 		world_finish(&x, 5 * MINUTE_MS);
 		world_expect_idle(w);
@@ -286,7 +320,9 @@ static void test_silly_window(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(sndbuf); i++) {
 		struct world *w = make(530 + i, "silly window", false, false);
-		struct fake_plan plan = {.sndbuf_bytes = sndbuf[i], .far_rcvbuf_bytes = 20000, .app = {.recv = {.pause_every = 100, .pause_ms = 1}}};
+		struct fake_plan plan = {.sndbuf_bytes = sndbuf[i],
+			.far_rcvbuf_bytes = 20000,
+			.app = {.recv = {.pause_every = 100, .pause_ms = 1}}};
 		struct world_conn x;
 
 		struct peer_tcp_config config = guest_default;
@@ -296,8 +332,9 @@ static void test_silly_window(void **state)
 		world_finish(&x, 10 * MINUTE_MS);
 		/* 100 bytes a millisecond: the reader never waits. */
 		sim_check(&w->sim, w->sim.now_ms - SIM_START_MS < 12500, "it took %llu ms",
-				(unsigned long long)(w->sim.now_ms - SIM_START_MS));
-		sim_check(&w->sim, x.guest->seen.n_crumbs == 0, "%llu crumbs", (unsigned long long)x.guest->seen.n_crumbs);
+			(unsigned long long)(w->sim.now_ms - SIM_START_MS));
+		sim_check(&w->sim, x.guest->seen.n_crumbs == 0, "%llu crumbs",
+			(unsigned long long)x.guest->seen.n_crumbs);
 		sim_check(&w->sim, x.guest->n_rto <= 2, "%llu timeouts", (unsigned long long)x.guest->n_rto);
 		world_free(w);
 	}
@@ -306,7 +343,12 @@ static void test_silly_window(void **state)
 /* Many connections of one guest, half of which nobody reads. */
 static void test_many(void **state)
 {
-	struct world *w = world_new(&(struct world_config){.seed = 540, .what = "many", .n_queue = 64, .tso = true, .to_guest = {.delay_ms = 1}, .from_guest = {.delay_ms = 1}});
+	struct world *w = world_new(&(struct world_config){.seed = 540,
+		.what = "many",
+		.n_queue = 64,
+		.tso = true,
+		.to_guest = {.delay_ms = 1},
+		.from_guest = {.delay_ms = 1}});
 	struct world_conn x[60];
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(x); i++) {

@@ -129,11 +129,8 @@ struct world *world_new(const struct world_config *c)
 	w->next_port = 1024;
 	int r = loop_new(&(struct loop_clock){now_ms, w}, &w->loop);
 	sim_check(&w->sim, r == 0, "loop_new: %d", r);
-	w->host = sock_fake_new(&(struct sock_fake_config){.sim = &w->sim,
-			.loop = w->loop,
-			.no_peek_off = c->no_peek_off,
-			.plan = plan_for,
-			.ctx = w});
+	w->host = sock_fake_new(&(struct sock_fake_config){
+		.sim = &w->sim, .loop = w->loop, .no_peek_off = c->no_peek_off, .plan = plan_for, .ctx = w});
 	w->gateway = make_gateway(w);
 	for (unsigned int i = 0; i < w->n_guests; i++)
 		add_guest(w, i);
@@ -148,7 +145,7 @@ void world_free(struct world *w)
 {
 	w->gateway = gateway_free(w->gateway);
 	sim_check(&w->sim, w->host->n_bad_calls == 0, "%llu calls on closed descriptors",
-			(unsigned long long)w->host->n_bad_calls);
+		(unsigned long long)w->host->n_bad_calls);
 	sim_check(&w->sim, w->host->n_open == 0, "%u descriptors left open", w->host->n_open);
 	for (unsigned int i = 0; i < w->n_guests; i++) {
 		peer_done(&w->guests[i].peer);
@@ -192,7 +189,8 @@ static bool take_frames(struct world *w, struct world_guest *g)
 		g->take_ms = w->sim.now_ms;
 		g->n_taken = 0;
 	}
-	while (!g->paused && (!w->c.take_per_ms || g->n_taken < w->c.take_per_ms) && (f = mem_port_take(g->mem))) {
+	while (!g->paused && (!w->c.take_per_ms || g->n_taken < w->c.take_per_ms) &&
+		(f = mem_port_take(g->mem))) {
 		g->n_taken++;
 		sim_trace_frame(&w->sim, "<gw", f);
 		peer_inspect(&g->peer, f);
@@ -246,9 +244,9 @@ static void settle(struct world *w)
 			return;
 		w->n_spin = MAX(w->n_spin, (uint64_t)n);
 		sim_check(&w->sim, n < SPIN_MAX, "time stands still: loop %lld, host %lld, guest %lld ms",
-				(long long)(loop_next_ms(w->loop) - w->sim.now_ms),
-				(long long)(sock_fake_next_ms(w->host) - w->sim.now_ms),
-				(long long)(peer_next_ms(&w->guests[0].peer) - w->sim.now_ms));
+			(long long)(loop_next_ms(w->loop) - w->sim.now_ms),
+			(long long)(sock_fake_next_ms(w->host) - w->sim.now_ms),
+			(long long)(peer_next_ms(&w->guests[0].peer) - w->sim.now_ms));
 	}
 }
 
@@ -298,7 +296,8 @@ bool loser_lost(void *ctx, const struct mem_frame *f)
 	return true;
 }
 
-static void pair_up(struct world *w, struct peer_tcp_config *config, struct fake_plan *plan, uint64_t n_up, uint64_t n_down)
+static void pair_up(struct world *w, struct peer_tcp_config *config, struct fake_plan *plan, uint64_t n_up,
+	uint64_t n_down)
 {
 	uint64_t up = rng_next(&w->sim.rng), down = rng_next(&w->sim.rng);
 
@@ -316,7 +315,7 @@ static void pair_up(struct world *w, struct peer_tcp_config *config, struct fake
 }
 
 void world_open(struct world *w, unsigned int guest, struct peer_tcp_config config, struct fake_plan plan,
-		uint64_t n_up, uint64_t n_down, struct world_conn *ret)
+	uint64_t n_up, uint64_t n_down, struct world_conn *ret)
 {
 	uint16_t port = config.remote_port ? config.remote_port : w->next_port++;
 
@@ -330,13 +329,13 @@ void world_open(struct world *w, unsigned int guest, struct peer_tcp_config conf
 }
 
 void world_dial(struct world *w, unsigned int guest, struct peer_tcp_config config, struct fake_plan plan,
-		uint64_t n_up, uint64_t n_down, struct world_conn *ret)
+	uint64_t n_up, uint64_t n_down, struct world_conn *ret)
 {
 	uint16_t port = w->next_port++;
 	struct gateway_forward f = {.fd = sock_fake_listen(w->host, port),
-			.proto = IPPROTO_TCP,
-			.guest_be = htonl(WORLD_GUEST + guest),
-			.guest_port = port};
+		.proto = IPPROTO_TCP,
+		.guest_be = htonl(WORLD_GUEST + guest),
+		.guest_port = port};
 	int r = gateway_add_forward(w->gateway, &f);
 
 	sim_check(&w->sim, r == 0, "gateway_add_forward: %d", r);
@@ -371,7 +370,7 @@ static bool is_finished(void *ctx)
 	if (x->guest->app.error || x->host->app.error)
 		return true;
 	return x->guest->app.fin_received && x->host->app.fin_received &&
-			(x->guest->state == PEER_TIME_WAIT || x->guest->state == PEER_CLOSED);
+	       (x->guest->state == PEER_TIME_WAIT || x->guest->state == PEER_CLOSED);
 }
 
 void world_finish(struct world_conn *x, uint64_t limit_ms)
@@ -380,19 +379,23 @@ void world_finish(struct world_conn *x, uint64_t limit_ms)
 	bool finished = world_run(x->w, is_finished, x, limit_ms);
 
 	sim_check(sim, x->guest && x->host, "the connection was not made: guest %s, host %s",
-			x->guest ? peer_state_name(x->guest->state) : "none", x->host ? "yes" : "no");
+		x->guest ? peer_state_name(x->guest->state) : "none", x->host ? "yes" : "no");
 	const struct app *g = &x->guest->app, *h = &x->host->app;
 
 	sim_check(sim, finished,
-			"not finished: guest %s sent %llu received %llu of %llu fin %d; host sent %llu received %llu of %llu fin %d",
-			peer_state_name(x->guest->state), (unsigned long long)g->n_sent, (unsigned long long)g->n_received,
-			(unsigned long long)x->n_down, g->fin_received, (unsigned long long)h->n_sent,
-			(unsigned long long)h->n_received, (unsigned long long)x->n_up, h->fin_received);
+		"not finished: guest %s sent %llu received %llu of %llu fin %d; host sent %llu received %llu "
+		"of %llu fin %d",
+		peer_state_name(x->guest->state), (unsigned long long)g->n_sent,
+		(unsigned long long)g->n_received, (unsigned long long)x->n_down, g->fin_received,
+		(unsigned long long)h->n_sent, (unsigned long long)h->n_received, (unsigned long long)x->n_up,
+		h->fin_received);
 	sim_check(sim, !g->error && !h->error, "errors: guest %d, host %d", g->error, h->error);
 	sim_check(sim, g->n_received == x->n_down && h->n_received == x->n_up,
-			"the guest received %llu of %llu, the host %llu of %llu", (unsigned long long)g->n_received,
-			(unsigned long long)x->n_down, (unsigned long long)h->n_received, (unsigned long long)x->n_up);
-	sim_check(sim, !x->host->closed_unread && !x->host->reset_by_us, "the gateway reset a finished connection");
+		"the guest received %llu of %llu, the host %llu of %llu", (unsigned long long)g->n_received,
+		(unsigned long long)x->n_down, (unsigned long long)h->n_received,
+		(unsigned long long)x->n_up);
+	sim_check(sim, !x->host->closed_unread && !x->host->reset_by_us,
+		"the gateway reset a finished connection");
 }
 
 static bool is_reset(void *ctx)
@@ -401,7 +404,7 @@ static bool is_reset(void *ctx)
 
 	world_find(x);
 	return x->guest && x->host && (x->guest->app.error || x->guest->app.reset_sent) &&
-			(x->host->app.error || x->host->app.reset_sent);
+	       (x->host->app.error || x->host->app.reset_sent);
 }
 
 void world_expect_reset(struct world_conn *x, uint64_t limit_ms)
@@ -410,12 +413,13 @@ void world_expect_reset(struct world_conn *x, uint64_t limit_ms)
 
 	sim_check(&x->w->sim, x->guest && x->host, "the connection was not made");
 	sim_check(&x->w->sim, reset, "not reset: guest %s error %d reset %d, host error %d reset %d",
-			peer_state_name(x->guest->state), x->guest->app.error, x->guest->app.reset_sent,
-			x->host->app.error, x->host->app.reset_sent);
+		peer_state_name(x->guest->state), x->guest->app.error, x->guest->app.reset_sent,
+		x->host->app.error, x->host->app.reset_sent);
 }
 
 void world_expect_idle(struct world *w)
 {
 	world_pass(w, 200000);
-	sim_check(&w->sim, w->host->n_open <= IDLE_SOCKETS, "%u descriptors open with nothing to do", w->host->n_open);
+	sim_check(&w->sim, w->host->n_open <= IDLE_SOCKETS, "%u descriptors open with nothing to do",
+		w->host->n_open);
 }

@@ -24,7 +24,7 @@ struct world_config {
 	bool tso;              /* super-frames and partial checksums both ways */
 	bool csum;             /* partial checksums both ways */
 	bool no_peek_off;
-	unsigned int n_queue;  /* frames that the port holds; 0: 512 */
+	unsigned int n_queue;     /* frames that the port holds; 0: 512 */
 	unsigned int take_per_ms; /* frames that the guest takes from it; 0: all */
 	struct line_config to_guest, from_guest;
 	bool faulty;
@@ -37,7 +37,7 @@ struct world_guest {
 	struct port *mem, *outer;
 	struct peer peer;
 	struct line to_guest, from_guest;
-	bool paused; /* takes no frame, and its time stands still */
+	bool paused;      /* takes no frame, and its time stands still */
 	uint64_t take_ms; /* when it took n_taken */
 	unsigned int n_taken;
 };
@@ -91,10 +91,10 @@ struct world_conn {
 /* Fills in seeds, addresses and ports for n_up bytes from the guest and n_down to it, plans the server,
  * and opens the connection. config and plan may hold more. */
 void world_open(struct world *w, unsigned int guest, struct peer_tcp_config config, struct fake_plan plan,
-		uint64_t n_up, uint64_t n_down, struct world_conn *ret);
+	uint64_t n_up, uint64_t n_down, struct world_conn *ret);
 /* The same from outside, through a forward that this makes; the guest listens. */
 void world_dial(struct world *w, unsigned int guest, struct peer_tcp_config config, struct fake_plan plan,
-		uint64_t n_up, uint64_t n_down, struct world_conn *ret);
+	uint64_t n_up, uint64_t n_down, struct world_conn *ret);
 /* Looks for the ends that did not exist yet. */
 void world_find(struct world_conn *x);
 
