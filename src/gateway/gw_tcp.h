@@ -38,7 +38,7 @@
 #define GW_TCP_RTO_MIN_MS  250
 #define GW_TCP_RTO_INIT_MS 1000   /* RFC 6298, 2.1 */
 #define GW_TCP_RTO_MAX_MS  60000
-#define GW_TCP_SYN_RETRIES 6
+#define GW_TCP_SYN_RETRIES 7      /* 183 s: RFC 9293, MUST-23, wants three minutes */
 #define GW_TCP_RETRIES     12     /* of a guest that is alive; a silent one may be paused */
 #define GW_TCP_KEEP_MS     7200000
 #define GW_TCP_WATCH_MS    5000
