@@ -231,6 +231,37 @@ static void test_lost_handshake(void **state)
 	}
 }
 
+/* A guest that is there and never completes the handshake: it is given three minutes (RFC 9293, MUST-23);
+ * one that never acknowledges data, 100 seconds (SHLD-11). */
+static void unanswered(uint8_t mask, uint8_t flags, unsigned int from, uint32_t least_ms)
+{
+	static struct loser loser;
+	struct world *w = world_new(&(struct world_config){
+		.seed = 334, .what = "unanswered", .from_guest = {.lost = loser_lost, .ctx = &loser}});
+	struct world_conn x;
+	uint64_t start_ms = w->sim.now_ms;
+
+	loser = (struct loser){.mask = mask, .flags = flags, .first = from, .last = UINT32_MAX};
+	world_open(w, 0, guest_default, (struct fake_plan){.app = {.send = {.rate = 1}}}, 0, 100000, &x);
+	while (!x.guest->seen.n_rst && w->sim.now_ms - start_ms < 30 * MINUTE_MS) {
+		peer_arp(&w->guests[0].peer);
+		world_pass(w, 2000);
+	}
+	sim_check(&w->sim, x.guest->seen.n_rst, "never given up");
+	sim_check(&w->sim, w->sim.now_ms - start_ms >= least_ms && w->sim.now_ms - start_ms < 10 * MINUTE_MS,
+		"given up after %llu ms", (unsigned long long)(w->sim.now_ms - start_ms));
+	world_find(&x);
+	sim_check(&w->sim, x.host->app.error == ECONNRESET, "the host was not told");
+	world_expect_idle(w);
+	world_free(w);
+}
+
+static void test_unanswered(void **state)
+{
+	unanswered(TCP_SYN, 0, 1, 180000);
+	unanswered(TCP_SYN, 0, 20, 100000);
+}
+
 /* Both ends open at once: one connection (RFC 9293, 3.5, figure 8). */
 static void test_simultaneous_open(void **state)
 {
@@ -603,6 +634,7 @@ int main(void)
 		cmocka_unit_test(test_reset_while_connecting),
 		cmocka_unit_test(test_reset_in_syn_received),
 		cmocka_unit_test(test_lost_handshake),
+		cmocka_unit_test(test_unanswered),
 		cmocka_unit_test(test_simultaneous_open),
 		cmocka_unit_test(test_syn_repeated),
 		cmocka_unit_test(test_blind),
