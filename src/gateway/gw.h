@@ -14,8 +14,8 @@
 #include "gw_dhcp.h"
 #include "reass.h"
 
-#define GW_NEIGH_MAX     1024
 #define GW_NEIGH_PORT    32   /* of one port */
+#define GW_NEIGH_MAX     (PORT_MAX * GW_NEIGH_PORT)
 #define GW_SOCK_POOL     32   /* TCP sockets opened ahead */
 #define GW_HEAD_MAX      (ETH_HEADER_BYTES + IP4_HEADER_BYTES + 60)
 #define GW_SCRATCH_BYTES 65536u
@@ -74,6 +74,7 @@ struct gateway {
 	struct gw_forward forwards[GATEWAY_FORWARDS_MAX];
 	unsigned int n_forwards;
 	struct gw_neigh neigh[GW_NEIGH_MAX];
+	unsigned int n_neigh; /* entries ever used: those above were never */
 
 	union sock_addr resolvers[GATEWAY_DNS_MAX];
 	unsigned int n_resolvers, resolver; /* the one in use */
