@@ -322,7 +322,8 @@ static int make_flows(struct gateway *g)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < fc.n_max + DESCRIPTORS_SPARE)
 		fc.n_max = (uint32_t)MAX(limit.rlim_cur, 2 * DESCRIPTORS_SPARE) - DESCRIPTORS_SPARE;
-	uint32_t n = MIN(g->c.n_flows_max ? g->c.n_flows_max : FLOWS_DEFAULT, fc.n_max);
+	/* One port never takes everything: the others keep a quarter. */
+	uint32_t n = MIN(g->c.n_flows_max ? g->c.n_flows_max : FLOWS_DEFAULT, fc.n_max - fc.n_max / 4);
 
 	fc.n_port_max[FLOW_TCP] = n;
 	fc.n_port_max[FLOW_UDP] = MAX(n / 4, 64u);
