@@ -22,7 +22,7 @@ import lint
 SKIP = 77
 JOBS = os.environ.get("JOBS", "2")
 LOGS = "build/logs"
-MESON_SUITES = ("unit", "fuzz", "sim", "platform")
+MESON_SUITES = ("unit", "fuzz", "sim", "cli", "platform")
 SCRIPT_SUITES = ("netns", "vm")
 SUITES = ("build", *MESON_SUITES, *SCRIPT_SUITES, "lint")
 SCRIPT_LIMIT_S = {"netns": 120, "vm": 240}

@@ -4,7 +4,8 @@
  *
  * Timers wait in a wheel of 512 slots of 10 ms. A timer that is moved later stays in its slot and is
  * queued anew when the slot comes round: restarting a retransmission timer at each acknowledgement,
- * the common case, is one store. */
+ * the common case, is one store. Ticks have 64 bits, since 32 of them end on a host that is up for 497
+ * days. */
 #include "flow.h"
 
 #include <sys/mman.h>
@@ -25,7 +26,8 @@ struct flow_table {
 	uint32_t free_list, dead_list;
 	uint32_t work_head, work_tail, n_work;
 	uint32_t wheel[WHEEL_SLOTS];
-	uint32_t wheel_tick; /* the last one that was run */
+	uint64_t wheel_tick; /* the last one that was run */
+	uint32_t wheel_next; /* in the slot that is being run: what comes behind the flow whose timer is due */
 	uint32_t n_timers;
 	struct age_list age[FLOW_PORTS_MAX][FLOW_KIND_MAX];
 };
@@ -166,6 +168,8 @@ static void timer_del(struct flow_table *t, struct flow *f)
 {
 	if (!f->timer_tick)
 		return;
+	if (t->wheel_next == flow_number(t, f))
+		t->wheel_next = f->timer_next;
 	if (f->timer_prev)
 		entries(t)[f->timer_prev].timer_next = f->timer_next;
 	else
@@ -179,7 +183,7 @@ static void timer_del(struct flow_table *t, struct flow *f)
 static void timer_add(struct flow_table *t, struct flow *f)
 {
 	uint32_t i = flow_number(t, f);
-	uint32_t tick = (uint32_t)((f->timer_due_ms + WHEEL_GRAIN_MS - 1) / WHEEL_GRAIN_MS);
+	uint64_t tick = (f->timer_due_ms + WHEEL_GRAIN_MS - 1) / WHEEL_GRAIN_MS;
 
 	if (tick <= t->wheel_tick)
 		tick = t->wheel_tick + 1;
@@ -196,7 +200,7 @@ static void timer_add(struct flow_table *t, struct flow *f)
 
 void flow_timer_set(struct flow_table *t, struct flow *f, uint64_t due_ms)
 {
-	uint64_t queued_ms = (uint64_t)f->timer_tick * WHEEL_GRAIN_MS;
+	uint64_t queued_ms = f->timer_tick * WHEEL_GRAIN_MS;
 
 	f->timer_due_ms = due_ms;
 	if (f->timer_tick && due_ms && due_ms >= queued_ms)
@@ -208,21 +212,20 @@ void flow_timer_set(struct flow_table *t, struct flow *f, uint64_t due_ms)
 
 uint64_t flow_timer_run(struct flow_table *t, uint64_t now_ms, void (*fn)(void *ctx, struct flow *f), void *ctx)
 {
-	uint32_t now_tick = (uint32_t)(now_ms / WHEEL_GRAIN_MS);
-	uint32_t first = t->wheel_tick + 1;
+	uint64_t now_tick = now_ms / WHEEL_GRAIN_MS;
+	uint64_t first = t->wheel_tick + 1;
 
-	if (now_tick - t->wheel_tick > WHEEL_SLOTS || t->wheel_tick == 0)
+	if (now_tick > t->wheel_tick + WHEEL_SLOTS)
 		first = now_tick - WHEEL_SLOTS + 1;
 	if (now_tick > t->wheel_tick)
 		t->wheel_tick = now_tick;
-	for (uint32_t tick = first; t->n_timers && tick <= now_tick; tick++) {
-		uint32_t next;
-
-		/* fn may set and free timers, this slot's too: begin again at the head each time. */
-		for (uint32_t i = t->wheel[tick % WHEEL_SLOTS]; i; i = next) {
+	for (uint64_t tick = first; t->n_timers && tick <= now_tick; tick++) {
+		/* fn may set and free timers, this slot's too: timer_del() moves wheel_next on. New ones wait for
+		 * a later turn, at the head. */
+		for (uint32_t i = t->wheel[tick % WHEEL_SLOTS]; i; i = t->wheel_next) {
 			struct flow *f = entries(t) + i;
 
-			next = f->timer_next;
+			t->wheel_next = f->timer_next;
 			if (f->timer_tick > now_tick)
 				continue; /* a later turn of the wheel */
 			timer_del(t, f);
@@ -232,12 +235,12 @@ uint64_t flow_timer_run(struct flow_table *t, uint64_t now_ms, void (*fn)(void *
 			}
 			f->timer_due_ms = 0;
 			fn(ctx, f);
-			next = t->wheel[tick % WHEEL_SLOTS];
 		}
+		t->wheel_next = FLOW_NONE;
 	}
 	for (uint32_t k = 1; t->n_timers && k <= WHEEL_SLOTS; k++)
 		if (t->wheel[(t->wheel_tick + k) % WHEEL_SLOTS])
-			return ((uint64_t)t->wheel_tick + k) * WHEEL_GRAIN_MS;
+			return (t->wheel_tick + k) * WHEEL_GRAIN_MS;
 	return 0;
 }
 

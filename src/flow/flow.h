@@ -71,9 +71,9 @@ struct flow {
 	uint32_t hash_next;
 	uint32_t age_prev, age_next;
 	uint32_t timer_prev, timer_next;
-	uint32_t timer_tick;   /* of the wheel slot it waits in; 0: none */
 	uint32_t work_next;
 	int32_t fd;            /* -1: none */
+	uint64_t timer_tick;   /* of the wheel slot it waits in; 0: none */
 	uint64_t timer_due_ms; /* 0: not set */
 	uint64_t used_ms;      /* last traffic */
 	struct ip_addr host;   /* the real destination, after the policy mapped it */

@@ -14,8 +14,8 @@
 #include "gw_dhcp.h"
 #include "reass.h"
 
-#define GW_NEIGH_MAX     1024
 #define GW_NEIGH_PORT    32   /* of one port */
+#define GW_NEIGH_MAX     (PORT_MAX * GW_NEIGH_PORT)
 #define GW_SOCK_POOL     32   /* TCP sockets opened ahead */
 #define GW_HEAD_MAX      (ETH_HEADER_BYTES + IP4_HEADER_BYTES + 60)
 #define GW_SCRATCH_BYTES 65536u
@@ -43,6 +43,7 @@ struct gw_forward {
 	struct gateway_forward c;
 	bool used;
 	bool waiting; /* datagrams lie in its socket until the guest is resolved */
+	bool paused;  /* not watched: accept() failed, and is tried again by and by */
 	uint64_t asked_ms;
 };
 
@@ -67,11 +68,13 @@ struct gateway {
 	struct dhcp_server dhcp;
 	struct reass *reass;
 	struct loop_timer timer; /* of the flow table's wheel */
+	struct loop_timer accept_timer; /* of forwards that are paused */
 
 	int source_tcp, source_udp, source_ping, source_tcp_listen, source_udp_listen;
 	struct gw_forward forwards[GATEWAY_FORWARDS_MAX];
 	unsigned int n_forwards;
 	struct gw_neigh neigh[GW_NEIGH_MAX];
+	unsigned int n_neigh; /* entries ever used: those above were never */
 
 	union sock_addr resolvers[GATEWAY_DNS_MAX];
 	unsigned int n_resolvers, resolver; /* the one in use */
@@ -185,6 +188,7 @@ int gw_tcp_init(struct gateway *g);
 enum drop_reason gw_tcp_input(struct gateway *g, struct gw_pkt *k);
 void gw_tcp_event(void *ctx, uint32_t number, uint32_t events);
 void gw_tcp_listen_event(void *ctx, uint32_t forward, uint32_t events);
+void gw_tcp_listen_again(void *ctx, uint64_t now_ms); /* the accept_timer */
 void gw_tcp_work(struct gateway *g, struct flow *f);
 void gw_tcp_timer_due(struct gateway *g, struct flow *f);
 /* The guest is heard again after a silence. */

@@ -26,6 +26,7 @@ static void neigh_resolved(struct gateway *g, uint32_t addr_be)
 
 		if (f->used && f->waiting && guest_be == addr_be) {
 			f->waiting = false;
+			f->asked_ms = 0;
 			gw_udp_listen_event(g, i, EPOLLIN);
 		}
 	}
@@ -39,15 +40,20 @@ void gw_neigh_learn(struct gateway *g, const struct port *p, uint32_t addr_be, c
 
 	if (!is_guest_addr(g, addr_be) || mac_is_group(m) || mac_is_zero(m))
 		return;
-	for (unsigned int i = 0; i < GW_NEIGH_MAX; i++) {
+	for (unsigned int i = 0; i < g->n_neigh; i++) {
 		struct gw_neigh *e = &g->neigh[i];
 
 		if (!e->addr_be) {
 			free_one = free_one ? free_one : e;
 			continue;
 		}
-		if (e->addr_be == addr_be && e->port_id != p->id && now_ms - e->used_ms < NEIGH_FRESH_MS)
-			return;
+		if (e->addr_be == addr_be && e->port_id != p->id) {
+			if (now_ms - e->used_ms < NEIGH_FRESH_MS)
+				return;
+			*e = (struct gw_neigh){}; /* taken over, and counted like a new one */
+			free_one = free_one ? free_one : e;
+			continue;
+		}
 		if (e->addr_be == addr_be) {
 			own = e;
 			break;
@@ -60,10 +66,10 @@ void gw_neigh_learn(struct gateway *g, const struct port *p, uint32_t addr_be, c
 	}
 	bool known = own != NULL;
 
-	if (!own)
-		own = n_own >= GW_NEIGH_PORT || !free_one ? oldest : free_one;
-	if (!own)
-		return;
+	if (!own && n_own >= GW_NEIGH_PORT)
+		own = oldest;
+	else if (!own) /* as many as all ports may have fit */
+		own = free_one ? free_one : &g->neigh[g->n_neigh++];
 	*own = (struct gw_neigh){.addr_be = addr_be, .port_id = p->id, .mac = *m, .used_ms = now_ms};
 	if (!known)
 		neigh_resolved(g, addr_be);
@@ -71,7 +77,7 @@ void gw_neigh_learn(struct gateway *g, const struct port *p, uint32_t addr_be, c
 
 const struct gw_neigh *gw_neigh_find(struct gateway *g, uint32_t addr_be)
 {
-	for (unsigned int i = 0; i < GW_NEIGH_MAX; i++)
+	for (unsigned int i = 0; i < g->n_neigh; i++)
 		if (g->neigh[i].addr_be == addr_be)
 			return &g->neigh[i];
 	return NULL;
@@ -79,7 +85,7 @@ const struct gw_neigh *gw_neigh_find(struct gateway *g, uint32_t addr_be)
 
 void gw_neigh_forget_port(struct gateway *g, uint16_t port_id)
 {
-	for (unsigned int i = 0; i < GW_NEIGH_MAX; i++)
+	for (unsigned int i = 0; i < g->n_neigh; i++)
 		if (g->neigh[i].addr_be && g->neigh[i].port_id == port_id)
 			g->neigh[i] = (struct gw_neigh){};
 }

@@ -68,7 +68,9 @@ void gw_icmp_error(struct gateway *g, const struct gw_pkt *k, uint8_t type, uint
 	struct wr w = wr_of(quote, sizeof(quote));
 	struct icmp4 icmp = {.type = type, .code = code, .rest = rest};
 
-	/* Never about a fragment but the first, nor about an ICMP error (RFC 1812, 4.3.2.7). */
+	/* Never about what went to many, a fragment but the first, nor an ICMP error (RFC 1812, 4.3.2.7). */
+	if (mac_is_group(&k->eth.dst) || ntohl(k->ip.dst_be) >= 0xe0000000 || (k->ip.dst_be | g->c.mask_be) == INADDR_BROADCAST)
+		return;
 	if ((k->ip.frag & IP4_FRAG_MASK) || k->r.left < 8)
 		return;
 	if (k->ip.proto == IP_PROTO_ICMP && k->r.p[0] != ICMP4_ECHO_REQUEST)

@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 
 #define ACCEPT_BURST       64
+#define ACCEPT_AGAIN_MS    200
 #define RESOLVE_TRIES      10
 #define RESOLVE_FIRST_MS   20
 #define EVICT_LOOK         16 /* how many of the oldest are looked at for one that may go */
@@ -388,17 +389,33 @@ void gw_tcp_listen_event(void *ctx, uint32_t number, uint32_t events)
 	struct gateway *g = ctx;
 	struct gw_forward *w = &g->forwards[number];
 
-	/* Level-triggered: what is left over comes with the next batch. The cap on flows lies below the
-	 * descriptors there are, so that accept() does not fail for want of one, again and again. */
+	/* Level-triggered: what is left over comes with the next batch. */
 	for (int i = 0; i < ACCEPT_BURST; i++) {
 		union sock_addr peer;
 		socklen_t n = sizeof(peer);
 		int fd = g->sock.ops->accept(g->sock.ctx, w->c.fd, &peer.sa, &n);
 
+		if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) {
+			/* Who waits stays in the backlog, and the event would come back at once. */
+			w->paused = g->sock.ops->rewatch(g->sock.ctx, w->c.fd, 0, g->source_tcp_listen, number) == 0;
+			loop_timer_set(g->loop, &g->accept_timer, gw_now(g) + ACCEPT_AGAIN_MS);
+			return;
+		}
 		if (fd < 0)
 			return;
 		accepted(g, &w->c, fd, &peer);
 	}
+}
+
+void gw_tcp_listen_again(void *ctx, uint64_t now_ms)
+{
+	struct gateway *g = ctx;
+
+	for (unsigned int i = 0; i < g->n_forwards; i++)
+		if (g->forwards[i].paused) {
+			g->forwards[i].paused = false;
+			(void)g->sock.ops->rewatch(g->sock.ctx, g->forwards[i].c.fd, EPOLLIN, g->source_tcp_listen, i);
+		}
 }
 
 static void connected(struct gateway *g, struct flow *f, uint32_t events)

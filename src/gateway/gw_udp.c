@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 
 #include "csum.h"
+#include "segment.h"
 #include "udp.h"
 
 #ifndef UDP_SEGMENT
@@ -228,17 +229,25 @@ static void resolver_asked(struct gateway *g)
 		g->dns_asked_ms = gw_now(g);
 }
 
-/* A flow whose query went unanswered follows to the resolver in use. */
-static void dns_retry(struct gateway *g, struct flow *f)
+/* A flow whose query went unanswered follows to the resolver in use. NULL: it could not, and has ended, so
+ * that the next query begins anew. */
+static struct flow *dns_retry(struct gateway *g, const struct gw_pkt *k, struct flow *f, enum drop_reason *ret)
 {
 	if (!(f->udp.flags & UDP_DNS) || f->udp.n_to_guest || asks_resolver_in_use(g, f))
-		return;
+		return f;
 	if (!sock_addr_get(&g->resolvers[g->resolver], &f->host, &f->host_port))
-		return;
+		return f;
+	gw_udp_flush(g); /* what is held back belongs to the old socket */
 	(void)g->sock.ops->close(g->sock.ctx, f->fd); /* the family may change: connect() again is not enough */
 	f->fd = -1;
 	f->udp.ttl = 0;
-	(void)open_socket(g, f); /* if it fails, so does the send, which is reported */
+	int r = open_socket(g, f);
+	if (r < 0) {
+		*ret = refuse(g, k, -r);
+		gw_udp_end(g, f);
+		return NULL;
+	}
+	return f;
 }
 
 static void set_ttl(struct gateway *g, struct flow *f, uint8_t guest_ttl)
@@ -377,8 +386,9 @@ static enum drop_reason hold_datagram(struct gateway *g, struct flow *f, const s
 	struct gw_udp_batch *b = g->udp;
 	size_t at = k->l4 + UDP_HEADER_BYTES;
 
-	if (b->flow && (b->flow != f || n_bytes > b->size || b->n == UDP_JOIN_MAX ||
-			b->n_bytes + n_bytes > UDP_BYTES_MAX || b->n_iov + 2 > ARRAY_SIZE(b->iov)))
+	/* UDP_SEGMENT cuts by length: an empty datagram would vanish behind another. */
+	if (b->flow && (b->flow != f || n_bytes > b->size || n_bytes == 0 || b->n == UDP_JOIN_MAX ||
+			b->n_bytes + n_bytes > UDP_BYTES_MAX || b->n_iov + k->frame->n_iov + 1 > ARRAY_SIZE(b->iov)))
 		gw_udp_flush(g);
 	if (!b->flow) {
 		b->flow = f;
@@ -388,6 +398,8 @@ static enum drop_reason hold_datagram(struct gateway *g, struct flow *f, const s
 	}
 	unsigned int n = frame_slice(k->frame, at, n_bytes, b->iov + b->n_iov, (unsigned int)ARRAY_SIZE(b->iov) - b->n_iov);
 	if (n == 0 && n_bytes) {
+		if (b->n == 0)
+			b->flow = NULL;
 		gw_udp_flush(g);
 		return DROP_TRUNCATED;
 	}
@@ -407,11 +419,15 @@ static enum drop_reason send_uso(struct gateway *g, struct flow *f, const struct
 
 	if (n == 0)
 		return DROP_TRUNCATED;
+	if (n_bytes > size * SEGMENT_FRAMES_MAX)
+		return DROP_BAD_OFFLOAD; /* one frame must not stand for tens of thousands of sends */
 	gw_udp_flush(g);
-	if (n_bytes > size * UDP_JOIN_MAX)
-		send_singly(g, f, v, n, size);
-	else
-		send_datagrams(g, f, v, n, size, (unsigned int)((n_bytes + size - 1) / size));
+	for (size_t at = 0; at < n_bytes; at += size * UDP_JOIN_MAX) {
+		size_t part = MIN(size * UDP_JOIN_MAX, n_bytes - at);
+
+		n = frame_slice(k->frame, k->l4 + UDP_HEADER_BYTES + at, part, v, ARRAY_SIZE(v));
+		send_datagrams(g, f, v, n, size, (unsigned int)((part + size - 1) / size));
+	}
 	return DROP_NONE;
 }
 
@@ -487,7 +503,7 @@ enum drop_reason gw_udp_input(struct gateway *g, struct gw_pkt *k)
 	if (!f)
 		f = open_flow(g, k, &key, &reason);
 	else
-		dns_retry(g, f);
+		f = dns_retry(g, k, f, &reason);
 	if (!f)
 		return reason;
 	f->guest_mac = k->eth.src;
@@ -723,16 +739,18 @@ void gw_udp_listen_event(void *ctx, uint32_t number, uint32_t events)
 	const struct gw_neigh *guest = gw_neigh_find(g, guest_be);
 
 	if (!guest) {
-		/* The datagrams wait in the socket, as many as its buffer holds. */
-		if (!w->waiting || gw_now(g) - w->asked_ms >= ASK_AGAIN_MS)
+		/* The datagrams wait in the socket, as many as its buffer holds. Asking fills the ports, which
+		 * then say that they have room again: only time counts. */
+		if (!w->asked_ms || gw_now(g) - w->asked_ms >= ASK_AGAIN_MS) {
 			gw_arp_ask(g, guest_be);
-		w->asked_ms = gw_now(g);
+			w->asked_ms = gw_now(g);
+		}
 		w->waiting = true;
 		return;
 	}
 	struct port *p = lan_port(g->lan, guest->port_id);
-	for (int burst = 0; burst < UDP_BURST && p; burst++) {
-		if (!has_room(p)) {
+	for (int burst = 0; burst < UDP_BURST; burst++) {
+		if (!p || !has_room(p)) {
 			w->waiting = true; /* gw_room() comes back to it */
 			return;
 		}

@@ -214,6 +214,140 @@ def reass():
     }
 
 
+# --- gateway: configuration, then operations (see fuzz-gateway.c) -------------------------------------
+
+RAW, ARP_OP, DHCP, PING, DATAGRAM, FRAGMENT, SYN, SEGMENT = range(8)
+TAKE, TIME, PLAN, CONNECTION, ERROR, ARRIVE, DIAL, PORT, DESCRIPTORS = range(9, 18)
+RESTRICTED, NO_LOOPBACK, NO_PEEK_OFF, CAPS, SHORT_QUEUE, NO_SEGMENT, FEW_FLOWS, NO_PING = (1 << i for i in range(8))
+USE_CSUM, USE_GSO, BAD_OFFLOAD = 16, 32, 64
+MS10, MS300, S1, S31, M3 = 1, 3, 4, 7, 9
+FIN, RST, PSH, ACK_FLAG, TEXT = 1, 4, 8, 16, 0x40
+ALL_RESOLVERS = 7
+
+
+def net(conf=0, *ops, mtu=0, resolvers=ALL_RESOLVERS):
+    return bytes([conf, mtu, resolvers, 0]) + b"".join(ops)
+
+
+def arp_from(host=15, port=0, target=0, how=0):
+    return bytes([ARP_OP, port, host, target, how])
+
+
+def time(index=S1):
+    return bytes([TIME, index])
+
+
+def take(n=40, port=0):
+    return bytes([TAKE, n << 1 | port])
+
+
+def syn(slot, window=0x7001, spoilt=0, ack=0):
+    return struct.pack("!BBBBH", SYN, slot, spoilt, ack, window)
+
+
+def segment(slot, flags=ACK_FLAG, n=None, seq=0, ack=0, window=0xFFFF, spoilt=0):
+    data = struct.pack("!BBBBbbH", SEGMENT, slot, flags | (0 if n is None else TEXT), spoilt, seq, ack, window)
+    return data + (b"" if n is None else struct.pack("!H", n))
+
+
+def opened(slot, spoilt=0):
+    return syn(slot, spoilt=spoilt) + time(0) + take() + segment(slot, spoilt=spoilt) + time(0) + take()
+
+
+def connection(index, what):
+    return bytes([CONNECTION, index, what])
+
+
+MORE_DATA, FINISH, RESET = 0xFE, 0, 1
+
+
+def datagram(dst, n, who=0, port=0, ttl=64, spoilt=0, gso=0):
+    return struct.pack("!BBBBBBH", DATAGRAM, port, who, dst, ttl, spoilt, n) + (struct.pack("!H", gso) if spoilt & USE_GSO else b"")
+
+
+def arrive(index, copies, n, size=0, source=2):
+    return struct.pack("!BBBBHH", ARRIVE, index, source, copies, n, size)
+
+
+def ping(dst, n=56, ttl=64, number=1, spoilt=0):
+    return struct.pack("!BBBBBBH", PING, 0, dst, number, ttl, spoilt, n)
+
+
+def fragment(dst, field, n, number=1, proto=1, inner=0):
+    return struct.pack("!BBBBHBBB", FRAGMENT, 0, dst, proto, field, number, n - 1, inner)
+
+
+def gateway():
+    hello = segment(2, ACK_FLAG | PSH, 1000)
+    return {
+        "nothing": net(),
+        "arp": net(0, arp_from(), arp_from(target=1, how=1), arp_from(host=2), take()),
+        "neighbours": net(0, *(arp_from(h, how=h & 1) for h in range(4, 60)), *(arp_from(h, 1) for h in range(4, 60)), take()),
+        "dhcp": net(0, bytes([DHCP, 0, 1, 0, 15, 0, DHCP, 0, 3, 0, 15, 0]), take()),
+        "ping": net(0, ping(0), ping(2), ping(3, number=2), ping(2, ttl=1), ping(7), time(0), arrive(0, 1, 64), take()),
+        "ping-large": net(0, ping(0, 4000), ping(1, 4000, spoilt=USE_CSUM), take()),
+        "ping-forbidden": net(NO_PING, ping(2), take()),
+        "ping-error": net(0, ping(2), time(0), bytes([ERROR, 2, 1, 11, 0, 3]), take()),
+        "udp": net(0, datagram(2, 100), datagram(2, 60), datagram(3, 0), time(0), arrive(2, 3, 500), take(), time(M3)),
+        "udp-joined": net(CAPS, *[datagram(2, 1000)] * 4, time(0), arrive(2, 40, 1200), time(0), take()),
+        "udp-kernel-joined": net(CAPS, datagram(2, 10), time(0), arrive(2, 129, 20000, 1000), arrive(2, 129, 60000, 1400), take()),
+        "udp-uso": net(CAPS, datagram(2, 4000, spoilt=USE_CSUM | USE_GSO, gso=1000),
+                       datagram(2, 4000, spoilt=USE_CSUM | USE_GSO, gso=3), time(0)),
+        "udp-uso-refused": net(CAPS | NO_SEGMENT, datagram(2, 4000, spoilt=USE_CSUM | USE_GSO, gso=1000), datagram(2, 9), time(0)),
+        "udp-empty-between": net(0, datagram(2, 100), datagram(2, 0), datagram(2, 100), time(0)),
+        "udp-large": net(0, datagram(2, 100), time(0), arrive(2, 1, 9000), arrive(2, 1, 60000), take(80)),
+        "udp-error": net(0, datagram(2, 100), time(0), bytes([ERROR, 2, 0, 3, 3, 2]), datagram(2, 100), take()),
+        "udp-ttl": net(0, datagram(2, 10, ttl=1), datagram(6, 10, ttl=1), datagram(7, 10, ttl=1), datagram(2, 10, ttl=9), take()),
+        "udp-few-flows": net(FEW_FLOWS, *(datagram(2, 10, who=i) for i in range(70)), time(), take()),
+        "dns": net(0, datagram(17, 30), time(S1), time(S1), datagram(17, 30), time(S1), time(S1), datagram(17, 30), take()),
+        "dns-no-descriptors": net(0, datagram(17, 30), time(S1), time(S1), bytes([DESCRIPTORS, 1]), datagram(17, 30),
+                                  datagram(17, 30), bytes([DESCRIPTORS, 0]), datagram(17, 30), time(S1)),
+        "dns-error": net(0, datagram(17, 30), time(0), bytes([ERROR, 2, 0, 3, 3, 13]), datagram(17, 30), take()),
+        "dns-none": net(0, datagram(17, 30), take(), resolvers=0),
+        "restricted": net(RESTRICTED, datagram(2, 9), ping(2), syn(0), syn(2), syn(1), datagram(17, 30), take()),
+        "no-loopback": net(NO_LOOPBACK, syn(0), datagram(0, 9), datagram(17, 30), syn(1), datagram(4, 9), take()),
+        "tcp": net(0, opened(2), hello, connection(0, MORE_DATA), time(0), take(), segment(2), connection(0, FINISH), time(0), take(),
+                   segment(2, ACK_FLAG | FIN), time(0), take(), segment(2), time(6)),
+        "tcp-tso": net(CAPS, opened(2, USE_CSUM), segment(2, ACK_FLAG, 4000, spoilt=USE_CSUM | USE_GSO), connection(0, MORE_DATA),
+                       connection(0, MORE_DATA), time(0), take(), segment(2, spoilt=USE_CSUM), time(0), take()),
+        "tcp-no-peek-off": net(NO_PEEK_OFF, opened(2), *[connection(0, MORE_DATA)] * 9, time(0), take(), segment(2), time(0), take()),
+        "tcp-retransmit": net(0, opened(2), connection(0, MORE_DATA), time(0), take(), *[segment(2, ack=-1)] * 4, time(), take(),
+                              time(6), take(), segment(2), time(0)),
+        "tcp-guest-resets": net(0, opened(2), connection(0, MORE_DATA), segment(2, RST), time(0), take()),
+        "tcp-host-resets": net(0, opened(2), hello, time(0), connection(0, RESET), time(0), time(0), take()),
+        "tcp-refused": net(0, bytes([PLAN, 8 + 1, 0, 0]), syn(2), syn(3), time(0), take()),
+        "tcp-slow-connect": net(0, bytes([PLAN, 0xF0, 0, 0]), syn(2), time(MS10), segment(2, RST), syn(3), time(2), take()),
+        "tcp-full": net(0, bytes([PLAN, 0, 0x22, 0x83]), opened(2), *[segment(2, ACK_FLAG, 1400)] * 9, time(2), take(), hello, time()),
+        "tcp-window-0": net(0, opened(2), segment(2, window=0), connection(0, MORE_DATA), time(), take(), time(5), segment(2), time(0)),
+        "tcp-short-queue": net(SHORT_QUEUE, arp_from(), opened(2), *[connection(0, MORE_DATA)] * 4, time(0), take(), time(0), take()),
+        "tcp-again": net(0, opened(2), connection(0, FINISH), time(0), take(), segment(2, ACK_FLAG | FIN), time(0), take(),
+                         syn(2 | 64), time(0), take(), segment(2), take()),
+        "tcp-few-flows": net(FEW_FLOWS, *(syn(i) for i in range(8)), time(0), take(), take(port=1)),
+        "tcp-dns": net(0, opened(1), segment(1, ACK_FLAG, 30), time(0), take()),
+        "tcp-keep-alive": net(0, opened(2), *[time(10)] * 3, take(), time(S31), take()),
+        "inbound": net(0, arp_from(), bytes([DIAL, 0, 2]), time(0), take(), syn(8, ack=0), time(0), take(),
+                       segment(8, ACK_FLAG, 100), connection(0, MORE_DATA), time(0), take()),
+        "inbound-unresolved": net(0, bytes([DIAL, 0, 2, DIAL, 1, 2]), time(1), take(), arp_from(how=1), time(2), take(), time(5), time(5)),
+        "inbound-other-port": net(0, bytes([DIAL, 1, 2]), time(0), arp_from(16, 1), time(2), take(port=1), syn(8), time(0)),
+        "inbound-no-descriptors": net(0, arp_from(), bytes([DESCRIPTORS, 1, DIAL, 0, 2]), time(0), time(S1), bytes([DESCRIPTORS, 0]),
+                                      time(S1), take()),
+        "inbound-udp": net(0, arrive(0, 3, 100), time(0), take(), arp_from(how=1), time(0), take(), datagram(2, 10)),
+        "inbound-udp-no-guest": net(0, arrive(0, 1, 100), time(3), arrive(0, 1, 100), time(3), arrive(0, 1, 100), time(3),
+                                    arrive(0, 1, 100), time(3), take()),
+        "inbound-udp-full": net(SHORT_QUEUE, arp_from(), arrive(0, 70, 100), time(0), take(2), time(0), take()),
+        "port-ends": net(0, opened(2), datagram(2, 9), bytes([PORT, 2]), datagram(2, 9), opened(3), bytes([PORT, 0]), opened(2)),
+        "fragments": net(0, fragment(2, 0x2000, 104, inner=192), fragment(2, 13, 96), fragment(0, 0x2000, 104, 2, 0),
+                         fragment(0, 13, 96, 2, 0), time(0), take()),
+        "offloads": net(CAPS, datagram(2, 100, spoilt=BAD_OFFLOAD) + vnet(0, 1, 5, 42, 10, 34, 6)[2:],
+                        ping(2, 99, spoilt=BAD_OFFLOAD) + vnet(0, 1, 1, 42, 10, 34, 2)[2:],
+                        syn(2, spoilt=BAD_OFFLOAD) + vnet(0, 1, 1, 54, 1, 34, 16)[2:], take()),
+        "raw": net(0, bytes([RAW, 0]) + bytes(12) + struct.pack("!H", 60) + bytes.fromhex("52550a000202") + GUEST + b"\x08\0"
+                   + ip4(b"x" * 26, proto=2), take()),
+        "small-link": net(0, opened(2), connection(0, MORE_DATA), datagram(2, 1000), time(0), arrive(2, 2, 3000), take(), mtu=1),
+        "large-link": net(CAPS, opened(2), connection(0, MORE_DATA), datagram(2, 1000), time(0), arrive(2, 2, 3000), take(), mtu=3),
+    }
+
+
 # ----------------------------------------------------------------------------------------------------
 
 def seeds():
@@ -223,6 +357,8 @@ def seeds():
         yield "dhcp4", name, data
     for name, data in reass().items():
         yield "reass", name, data
+    for name, data in gateway().items():
+        yield "gateway", name, data
 
 
 def main():

@@ -25,16 +25,32 @@ struct sock_fake *sock_fake_new(const struct sock_fake_config *c)
 	return f;
 }
 
-struct sock_fake *sock_fake_free(struct sock_fake *f)
+static void free_conns(struct sock_fake *f)
 {
 	struct fake_conn *next;
 
-	if (!f)
-		return NULL;
 	for (struct fake_conn *c = f->conns; c; c = next) {
 		next = c->next;
 		fake_tcp_free(c);
 	}
+	f->conns = NULL;
+}
+
+void sock_fake_reset(struct sock_fake *f)
+{
+	sim_check(f->sim, f->n_open == 0, "%u descriptors are open", f->n_open);
+	free_conns(f);
+	f->n_open_max = f->n_ready = 0;
+	f->next_port = 32768;
+	f->fail_open = 0;
+	f->n_bad_calls = 0;
+}
+
+struct sock_fake *sock_fake_free(struct sock_fake *f)
+{
+	if (!f)
+		return NULL;
+	free_conns(f);
 	for (int i = 0; i < SOCK_FAKE_FDS_MAX; i++)
 		fake_udp_free(&f->sockets[i]);
 	free(f);

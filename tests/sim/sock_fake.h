@@ -82,6 +82,7 @@ struct fake_datagram {
 	union sock_addr from;
 	uint32_t local_be; /* the address it was sent to */
 	uint8_t ttl;
+	int gro_size; /* 0: one datagram */
 	/* Of the error queue. */
 	int ee_errno;
 	uint8_t ee_type, ee_code;
@@ -133,8 +134,9 @@ struct sock_fake_config {
 	/* How a connection to this address goes; *plan holds the defaults. NULL: all are accepted. */
 	void (*plan)(void *ctx, const union sock_addr *to, struct fake_plan *plan);
 	/* A datagram has left socket s. May be NULL. */
-	void (*datagram)(
-		void *ctx, struct fake_socket *s, const union sock_addr *to, const void *data, size_t n);
+	void (*datagram)(void *ctx, struct fake_socket *s, const union sock_addr *to, const void *data, size_t n);
+	/* The first n bytes of m were taken from the gateway. NULL: they are compared with the seeded stream. */
+	void (*sent)(void *ctx, struct fake_conn *c, const struct msghdr *m, size_t n);
 	void *ctx, *datagram_ctx;
 };
 
@@ -147,7 +149,7 @@ struct sock_fake {
 	unsigned int n_ready;
 	struct fake_conn *conns; /* newest first; kept until sock_fake_free() */
 	uint16_t next_port;
-	int fail_open; /* -errno of every open() from now on; 0: none */
+	int fail_open; /* -errno of every open() and accept() from now on; 0: none */
 	/* What the gateway did. */
 	uint64_t n_peek_off_set; /* on connected sockets */
 	uint64_t n_events, n_calls, n_recv, n_peek, n_discard, n_send;
@@ -157,6 +159,8 @@ struct sock_fake {
 
 struct sock_fake *sock_fake_new(const struct sock_fake_config *c);
 struct sock_fake *sock_fake_free(struct sock_fake *f);
+/* As new, with no socket open; for a test that makes thousands. */
+void sock_fake_reset(struct sock_fake *f);
 struct sock_host sock_fake_host(struct sock_fake *f);
 
 /* Whatever is due: pipes, applications, and one batch of events. false: nothing happened. */
@@ -172,8 +176,10 @@ struct fake_conn *sock_fake_dial(struct sock_fake *f, int listen_fd, uint32_t fr
 
 struct fake_socket *sock_fake_get(struct sock_fake *f, int fd);
 /* A datagram for a socket, an error about one that it sent. */
-void sock_fake_deliver(
-	struct sock_fake *f, struct fake_socket *s, const union sock_addr *from, const void *data, size_t n);
+void sock_fake_deliver(struct sock_fake *f, struct fake_socket *s, const union sock_addr *from, const void *data, size_t n);
+/* Several of `size` bytes (the last may be smaller) that the kernel has joined, if the socket takes them so. */
+void sock_fake_deliver_joined(struct sock_fake *f, struct fake_socket *s, const union sock_addr *from, const void *data,
+		size_t n, size_t size);
 void sock_fake_icmp_error(struct sock_fake *f, struct fake_socket *s, int error, uint8_t type, uint8_t code,
 	uint32_t offender_be, const void *data, size_t n);
 

@@ -198,6 +198,8 @@ int fake_tcp_accept(struct sock_fake *f, struct fake_socket *s, struct sockaddr 
 {
 	if (!s->n_pending)
 		return -EAGAIN;
+	if (f->fail_open)
+		return f->fail_open;
 	struct fake_socket *a = fake_socket_new(f, s->family, FAKE_TCP);
 	if (!a)
 		return -EMFILE;
@@ -251,6 +253,10 @@ static void check_sent(struct sock_fake *f, struct fake_conn *c, const struct ms
 {
 	uint64_t at = c->up_written;
 
+	if (f->c.sent) {
+		f->c.sent(f->c.ctx, c, m, n);
+		return;
+	}
 	for (size_t i = 0; i < m->msg_iovlen && n; i++) {
 		size_t take = MIN(m->msg_iov[i].iov_len, n);
 		size_t right = stream_match(c->app.c.recv_seed, at, m->msg_iov[i].iov_base, take);

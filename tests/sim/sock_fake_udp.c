@@ -13,6 +13,9 @@
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
 #endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
 
 static struct fake_datagram *datagram_new(const void *data, size_t n)
 {
@@ -57,13 +60,14 @@ uint32_t fake_udp_poll(const struct fake_socket *s)
 	return EPOLLOUT | (s->rx ? EPOLLIN : 0u) | (s->errors || s->error ? EPOLLERR : 0u);
 }
 
-void sock_fake_deliver(
-	struct sock_fake *f, struct fake_socket *s, const union sock_addr *from, const void *data, size_t n)
+static void deliver(struct sock_fake *f, struct fake_socket *s, const union sock_addr *from, const void *data, size_t n,
+		size_t gro_size)
 {
 	if (!s->used || s->rx_bytes + n > RCVBUF_BYTES)
 		return;
 	struct fake_datagram *d = datagram_new(data, n);
 
+	d->gro_size = (int)gro_size;
 	d->from = *from;
 	d->local_be = f->c.addr_be;
 	d->ttl = 60;
@@ -71,6 +75,22 @@ void sock_fake_deliver(
 	s->n_rx++;
 	s->rx_bytes += n;
 	fake_wake(f, s, EPOLLIN);
+}
+
+void sock_fake_deliver(struct sock_fake *f, struct fake_socket *s, const union sock_addr *from, const void *data, size_t n)
+{
+	deliver(f, s, from, data, n, 0);
+}
+
+void sock_fake_deliver_joined(struct sock_fake *f, struct fake_socket *s, const union sock_addr *from, const void *data,
+		size_t n, size_t size)
+{
+	if (s->gro) {
+		deliver(f, s, from, data, n, size);
+		return;
+	}
+	for (size_t at = 0; at < n; at += size)
+		deliver(f, s, from, (const uint8_t *)data + at, MIN(size, n - at), 0);
 }
 
 void sock_fake_icmp_error(struct sock_fake *f, struct fake_socket *s, int error, uint8_t type, uint8_t code,
@@ -240,6 +260,8 @@ ssize_t fake_udp_recv(struct sock_fake *f, struct fake_socket *s, struct msghdr 
 		info.ipi_spec_dst.s_addr = info.ipi_addr.s_addr = d->local_be;
 		add_cmsg(m, &used, room, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
 	}
+	if (d->gro_size)
+		add_cmsg(m, &used, room, IPPROTO_UDP, UDP_GRO, &d->gro_size, sizeof(d->gro_size));
 	m->msg_controllen = used;
 	return n;
 }

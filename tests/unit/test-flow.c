@@ -142,6 +142,66 @@ static void test_timers(void **state)
 	flow_table_free(t);
 }
 
+/* 497 days after the host's start a count of ticks in 32 bits would begin anew. */
+static void test_timers_of_a_host_long_up(void **state)
+{
+	struct flow_table *t = make();
+	struct flow_key a = key_of(0, 1);
+	struct flow *f = flow_alloc(t, &a);
+	struct fired x = {.t = t};
+	uint64_t now_ms = ((uint64_t)1 << 32) * 10 - 100;
+
+	(void)flow_timer_run(t, now_ms, fire, &x);
+	flow_timer_set(t, f, now_ms + 200);
+	assert_in_range(flow_timer_run(t, now_ms + 50, fire, &x), now_ms + 190, now_ms + 210);
+	(void)flow_timer_run(t, now_ms + 190, fire, &x);
+	assert_int_equal(x.n, 0);
+	(void)flow_timer_run(t, now_ms + 210, fire, &x);
+	assert_int_equal(x.n, 1);
+	flow_timer_set(t, f, now_ms + 300000);
+	(void)flow_timer_run(t, now_ms + 299000, fire, &x);
+	assert_int_equal(x.n, 1);
+	(void)flow_timer_run(t, now_ms + 300010, fire, &x);
+	assert_int_equal(x.n, 2);
+	flow_table_free(t);
+}
+
+struct lone {
+	struct flow_table *t;
+	struct flow *neighbours[2];
+};
+
+static void end_neighbours(void *ctx, struct flow *f)
+{
+	struct lone *x = ctx;
+
+	for (int i = 0; i < 2; i++)
+		if (x->neighbours[i] && x->neighbours[i] != f) {
+			flow_free(x->t, x->neighbours[i]);
+			x->neighbours[i] = NULL;
+		}
+}
+
+/* A handler may end the flows before and behind its own in the slot, the one to be run next too. */
+static void test_timer_handler_may_free_neighbours(void **state)
+{
+	struct flow_table *t = make();
+	struct lone x = {.t = t};
+	struct flow_key a = key_of(0, 1), b = key_of(0, 2), c = key_of(0, 3);
+	struct flow *fa = flow_alloc(t, &a), *fb = flow_alloc(t, &b), *fc = flow_alloc(t, &c);
+
+	(void)flow_timer_run(t, 1000, end_neighbours, &x);
+	flow_timer_set(t, fa, 1500);
+	flow_timer_set(t, fb, 1500 + 512 * 10); /* the same slot, a turn later */
+	flow_timer_set(t, fc, 1500);
+	x.neighbours[0] = fa;
+	x.neighbours[1] = fb;
+	assert_int_equal(flow_timer_run(t, 1510, end_neighbours, &x), 0); /* fc's: the head */
+	assert_int_equal(flow_count(t, 0, FLOW_TCP), 1);
+	assert_false(fc->dying);
+	flow_table_free(t);
+}
+
 static void test_timer_handler_may_set_and_free(void **state)
 {
 	struct flow_table *t = make();
@@ -189,6 +249,8 @@ int main(void)
 		cmocka_unit_test(test_port_cap_leaves_room_for_others),
 		cmocka_unit_test(test_number_rests_until_reap),
 		cmocka_unit_test(test_timers),
+		cmocka_unit_test(test_timers_of_a_host_long_up),
+		cmocka_unit_test(test_timer_handler_may_free_neighbours),
 		cmocka_unit_test(test_timer_handler_may_set_and_free),
 		cmocka_unit_test(test_work_in_order_once),
 	};
