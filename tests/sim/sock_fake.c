@@ -260,8 +260,10 @@ static int set_socket_option(struct sock_fake *f, struct fake_socket *s, int nam
 		if (f->c.no_peek_off)
 			return -EOPNOTSUPP;
 		s->peek_off = v;
-		if (s->conn)
+		if (s->conn) {
+			f->n_peek_off_set++;
 			s->conn->peek_off = v;
+		}
 		return 0;
 	case SO_LINGER:
 		s->linger0 = linger->l_onoff && !linger->l_linger;

@@ -151,6 +151,7 @@ struct sock_fake {
 	uint16_t next_port;
 	int fail_open; /* -errno of every open() and accept() from now on; 0: none */
 	/* What the gateway did. */
+	uint64_t n_peek_off_set; /* on connected sockets */
 	uint64_t n_events, n_calls, n_recv, n_peek, n_discard, n_send;
 	uint64_t n_peeked_bytes, n_discarded_bytes, n_read_bytes;
 	uint64_t n_datagrams, n_bad_calls;

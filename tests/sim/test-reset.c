@@ -439,6 +439,45 @@ static void test_old_data(void **state)
 	world_free(w);
 }
 
+/* A guest that sends more than the window, and a FIN behind it: what fits is taken, the FIN is not. */
+static void test_beyond_window(void **state)
+{
+	for (uint64_t beyond = 1; beyond < 3000; beyond += 700) {
+		struct world *w = make(355 + beyond, "beyond the window", 0);
+		struct peer_tcp_config config = guest_default;
+		struct fake_plan plan = {.sndbuf_bytes = 40000};
+		struct world_conn x;
+
+		config.app.send = (struct app_pace){.stop_at = 1, .resume_ms = 1000};
+		world_open(w, 0, config, plan, 100000, 0, &x);
+		world_pass(w, 500);
+		struct peer_conn *c = x.guest;
+		uint64_t position = c->max, fits = c->seen.edge - c->max;
+		size_t n = (size_t)(fits + beyond);
+		uint8_t *data = malloc(n);
+
+		assert_non_null(data);
+		assert_in_range(n, 2, 60000);
+		stream_fill(c->c.app.send_seed, position - 1, data, n);
+		c->end = c->nxt = c->max = position + fits;
+		app_sent(&c->app, fits, w->sim.now_ms);
+		peer_send_raw(c, &(struct peer_raw){.flags = TCP_ACK | TCP_FIN,
+					 .seq = peer_seq(c, position),
+					 .ack = peer_ack(c, c->rcv_nxt),
+					 .window = 1000,
+					 .data = data,
+					 .n_bytes = n});
+		free(data);
+		world_pass(w, 10);
+		world_find(&x);
+		sim_check(&w->sim, x.host->app.n_received == fits + 1 && !x.host->app.fin_received,
+			"the host has %llu of %llu, FIN %d", (unsigned long long)x.host->app.n_received,
+			(unsigned long long)fits + 1, x.host->app.fin_received);
+		world_finish(&x, MINUTE_MS);
+		world_free(w);
+	}
+}
+
 /* To a port where nobody listens, in every way that RFC 9293, 3.10.7.1 knows. */
 static void test_no_connection(void **state)
 {
@@ -639,6 +678,7 @@ int main(void)
 		cmocka_unit_test(test_syn_repeated),
 		cmocka_unit_test(test_blind),
 		cmocka_unit_test(test_old_data),
+		cmocka_unit_test(test_beyond_window),
 		cmocka_unit_test(test_no_connection),
 		cmocka_unit_test(test_options),
 		cmocka_unit_test(test_addresses),
