@@ -24,6 +24,8 @@
 #define MTU_MAX       65535
 #define BIT(n)        ((uint64_t)1 << (n))
 
+#define VHOST_PACKED_FRESH 0x80008000u
+
 static const uint64_t features_base =
 	BIT(VHOST_F_CSUM) | BIT(VHOST_F_GUEST_CSUM) | BIT(VHOST_F_GUEST_TSO4) | BIT(VHOST_F_GUEST_TSO6) |
 	BIT(VHOST_F_HOST_TSO4) | BIT(VHOST_F_HOST_TSO6) | BIT(VHOST_F_HOST_ECN) | BIT(VHOST_F_MRG_RXBUF) |
@@ -53,7 +55,7 @@ void vhost_device_init(struct vhost_port *p)
 
 		r->config = (struct vring_config){.mem = &p->mem};
 		r->kick_fd = r->call_fd = r->err_fd = -1;
-		r->has_addr = r->enabled = r->was_enabled = r->running = r->broken = r->to_signal = false;
+		r->has_addr = r->enabled = r->was_enabled = r->running = r->broken = r->to_signal = r->more = false;
 	}
 	p->features = p->protocol = 0;
 	p->port.caps = 0;
@@ -75,6 +77,7 @@ void vhost_device_reset(struct vhost_port *p)
 	}
 	vhost_mem_reset(&p->mem);
 	vhost_reader_done(&p->reader);
+	util_close(&p->backend_fd);
 	vhost_device_init(p);
 }
 
@@ -200,10 +203,14 @@ static int set_num(struct vhost_ring *r, uint32_t num)
 	return 0;
 }
 
-static int set_base(struct vhost_ring *r, uint32_t base)
+/* User Mode Linux lets its driver make packed rings without knowing of them itself, and says 0: a fresh ring.
+ * Of such a ring both wrap counters are set (virtio 1.2, 2.8.1). */
+static int set_base(const struct vhost_port *p, struct vhost_ring *r, uint32_t base)
 {
 	if (r->running)
 		return -EBUSY;
+	if (p->owner_first && r->config.packed && base == 0)
+		base = VHOST_PACKED_FRESH;
 	r->config.base = base;
 	return 0;
 }
@@ -290,7 +297,7 @@ static int ring_request(struct vhost_port *p, struct vhost_msg *m, bool *ret_ans
 	case VHOST_SET_VRING_ADDR:
 		return set_addr(p, r, m);
 	case VHOST_SET_VRING_BASE:
-		return set_base(r, m->state.value);
+		return set_base(p, r, m->state.value);
 	case VHOST_SET_VRING_ENABLE:
 		return set_enable(p, r, m->state.value);
 	case VHOST_GET_VRING_BASE:
@@ -382,8 +389,11 @@ static int device_request(struct vhost_port *p, struct vhost_msg *m, bool *ret_a
 			vhost_ring_stop(p, &p->rings[i]);
 		return 0;
 	case VHOST_SET_OWNER:
-	case VHOST_SET_LOG_FD:         /* nobody waits for it */
-	case VHOST_SET_BACKEND_REQ_FD: /* nothing is ever asked */
+	case VHOST_SET_LOG_FD: /* nobody waits for it */
+		return 0;
+	case VHOST_SET_BACKEND_REQ_FD: /* nothing is ever asked, but its end would be taken for ours */
+		util_close(&p->backend_fd);
+		p->backend_fd = TAKE_FD(m->fds[0]);
 		return 0;
 	default:
 		return ring_request(p, m, ret_answered);

@@ -131,7 +131,10 @@ bool vhost_read(struct vhost_port *p, struct vhost_ring *r)
 			vhost_ring_break(p, r);
 			return false;
 		}
-		if (taken == 0 && !vring_want_kicks(&r->v))
+		if (taken > 0)
+			continue;
+		vring_want_kicks(&r->v);
+		if (vring_n_avail(&r->v, 1) == 0)
 			return false;
 		vring_refuse_kicks(&r->v);
 	}

@@ -52,6 +52,7 @@ struct vhost_ring {
 	bool running;
 	bool broken;    /* by the guest: until the front end starts it again */
 	bool to_signal; /* something was used since the last notification */
+	bool more;      /* a pass ended before the ring did */
 };
 
 /* What a person is told. */
@@ -84,6 +85,7 @@ struct vhost_port {
 	struct loop_timer look; /* rings that were just started: there may be buffers without a kick */
 	struct loop_timer accept_retry;
 	int source, listen_fd, fd;
+	int backend_fd; /* of SET_BACKEND_REQ_FD */
 	uint32_t generation; /* of fd, in its events */
 	bool once;           /* closed for good when fd ends */
 	bool owner_first;    /* SET_OWNER came before anything else: not QEMU */

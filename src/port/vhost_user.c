@@ -6,8 +6,8 @@
  * the socket is silent. What is told besides goes through eventfds: the guest "kicks" us, we "call" it.
  *
  * Kicks are watched edge-triggered and never read: each write is an event of its own. They are suppressed
- * while a ring is worked on. A pass over a ring is bounded; where more is left the watch is renewed, so that
- * it is reported again after everybody else had a turn.
+ * while a ring is worked on. A pass over a ring is bounded; what is left waits for the hook, which comes
+ * again after everybody else had a turn.
  *
  * Calls are made in a hook at the end of the loop's pass, so that a batch costs one at most, and none while
  * the guest is busy with the ring anyhow.
@@ -82,7 +82,7 @@ static uint32_t ring_arg(const struct vhost_port *p, const struct vhost_ring *r)
 void vhost_ring_break(struct vhost_port *p, struct vhost_ring *r)
 {
 	(void)loop_unwatch(p->loop, r->kick_fd);
-	r->running = false;
+	r->running = r->more = false;
 	r->broken = true;
 	p->port.n.rx_bad++;
 	notify(r->err_fd);
@@ -119,7 +119,7 @@ void vhost_ring_stop(struct vhost_port *p, struct vhost_ring *r)
 			vhost_signal(p, r);
 		r->config.base = vring_base(&r->v);
 	}
-	r->running = r->broken = false;
+	r->running = r->broken = r->more = false;
 	util_close(&r->kick_fd);
 }
 
@@ -130,8 +130,11 @@ static bool tell_room(struct vhost_port *p)
 
 	if (!p->refused || !r)
 		return false;
-	if (!vhost_has_room(p) && (!vring_want_kicks(&r->v) || !vhost_has_room(p)))
-		return false;
+	if (!vhost_has_room(p)) {
+		vring_want_kicks(&r->v);
+		if (!vhost_has_room(p))
+			return false;
+	}
 	vring_refuse_kicks(&r->v);
 	p->refused = false;
 	p->port.owner->room(p->port.owner->ctx, &p->port);
@@ -144,8 +147,8 @@ static void ring_work(struct vhost_port *p, struct vhost_ring *r)
 		return;
 	if ((r - p->rings) % 2 == 0)
 		(void)tell_room(p);
-	else if (vhost_read(p, r))
-		(void)loop_rewatch(p->loop, r->kick_fd, EPOLLIN | EPOLLET, p->source, ring_arg(p, r));
+	else
+		r->more = vhost_read(p, r);
 }
 
 /* Rings that were started may have had buffers before. */
@@ -272,10 +275,19 @@ static bool on_pass(void *ctx)
 		connection_drop(p, -EFAULT);
 		return true;
 	}
-	for (unsigned int i = 0; i < VHOST_RINGS_MAX; i++)
-		if (p->rings[i].running && p->rings[i].to_signal)
-			vhost_signal(p, &p->rings[i]);
-	return tell_room(p);
+	bool busy = false;
+
+	for (unsigned int i = 0; i < VHOST_RINGS_MAX; i++) {
+		struct vhost_ring *r = &p->rings[i];
+
+		if (r->more) {
+			ring_work(p, r);
+			busy = true; /* what is above has work of it */
+		}
+		if (r->running && r->to_signal)
+			vhost_signal(p, r);
+	}
+	return tell_room(p) || busy;
 }
 
 static void vhost_free(struct port *port)
@@ -335,7 +347,7 @@ int vhost_user_port_new(const struct vhost_user_config *c, struct port **ret)
 	p->loop = c->loop;
 	p->look = (struct loop_timer){.fn = on_look, .ctx = p};
 	p->accept_retry = (struct loop_timer){.fn = on_accept_retry, .ctx = p};
-	p->listen_fd = p->fd = -1;
+	p->listen_fd = p->fd = p->backend_fd = -1;
 	p->once = c->listen_fd < 0 && c->connected_fd >= 0;
 	vhost_device_init(p);
 	int r = join_loop(p, c);

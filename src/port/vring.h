@@ -51,7 +51,7 @@ struct vring_ops {
 	void (*publish)(struct vring *v);
 	unsigned int (*n_avail)(struct vring *v, unsigned int limit);
 	bool (*wants_call)(struct vring *v);
-	bool (*want_kicks)(struct vring *v);
+	void (*want_kicks)(struct vring *v);
 	void (*refuse_kicks)(struct vring *v);
 };
 
@@ -149,12 +149,12 @@ static inline bool vring_wants_call(struct vring *v)
 	return v->ops->wants_call(v);
 }
 
-/* Asks for a notification when a buffer is added to those there are now. True if one was added meanwhile: it
- * may come without a notification. */
-static inline bool vring_want_kicks(struct vring *v)
+/* Asks for a notification when a buffer is added to those there are now. Which those are is to be looked at
+ * after it: of what came since an earlier look nothing is said. */
+static inline void vring_want_kicks(struct vring *v)
 {
 	v->kicks = true;
-	return v->ops->want_kicks(v);
+	v->ops->want_kicks(v);
 }
 
 static inline void vring_refuse_kicks(struct vring *v)

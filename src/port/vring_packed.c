@@ -216,7 +216,7 @@ static bool packed_wants_call(struct vring *v)
 	return first || (uint16_t)(now - index - 1) < (uint16_t)(now - before);
 }
 
-static bool packed_want_kicks(struct vring *v)
+static void packed_want_kicks(struct vring *v)
 {
 	struct vring_pos end = v->avail;
 
@@ -229,7 +229,6 @@ static bool packed_want_kicks(struct vring *v)
 		store(v, v->at.device + 2, EVENT_ENABLE);
 	}
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return is_available(v, &end);
 }
 
 static void packed_refuse_kicks(struct vring *v)

@@ -167,7 +167,7 @@ static bool split_wants_call(struct vring *v)
 	return !(load(v->at.driver) & AVAIL_NO_CALL);
 }
 
-static bool split_want_kicks(struct vring *v)
+static void split_want_kicks(struct vring *v)
 {
 	(void)refresh(v); /* a driver that is beyond repair is found out by the next take */
 	if (v->event_idx)
@@ -175,7 +175,6 @@ static bool split_want_kicks(struct vring *v)
 	else
 		store(v, v->at.device, 0);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return load(v->at.driver + 2) != v->avail_end;
 }
 
 /* With EVENT_IDX the event lies behind from now on, and is not passed again. */
