@@ -16,6 +16,8 @@
 enum user_port_kind {
 	USER_PORT_STREAM_LISTEN,  /* stream:PATH: listens; QEMU connects, again after a restart */
 	USER_PORT_STREAM_CONNECT, /* stream:PATH,connect: connects, and again when the other end comes back */
+	USER_PORT_VHOST_LISTEN,   /* vhost-user:PATH, in the same two ways */
+	USER_PORT_VHOST_CONNECT,
 	USER_PORT_FD,             /* fd:N: a connected or a listening stream socket, or a tap */
 	USER_PORT_NETNS,          /* netns[:PID|PATH]: a tap in a network namespace */
 	USER_PORT_KIND_MAX,
@@ -26,6 +28,7 @@ struct user_port {
 	char path[USER_PATH_BYTES]; /* socket path, or namespace path; a PID becomes /proc/PID/ns/net */
 	pid_t pid;                  /* of netns:PID, else 0: its user namespace is entered too */
 	int fd;                     /* of fd:N, else -1 */
+	bool vhost;                 /* of fd:N: the socket speaks vhost-user */
 	char ifname[16];            /* of netns; "vmlan0" when not given */
 	bool noconfig;              /* leave the interface unconfigured (down, no addresses) */
 	bool fresh;                 /* bare netns: make new user and network namespaces and run the command */

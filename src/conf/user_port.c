@@ -8,7 +8,8 @@
 #include "user_conf.h"
 
 #define IFNAME_DEFAULT "vmlan0"
-#define PORT_FORM      "a port is stream:PATH[,connect], fd:N or netns[:PID|PATH][,ifname=NAME][,noconfig]"
+#define PORT_FORM      "a port is stream:PATH[,connect], vhost-user:PATH[,connect], fd:N[,vhost-user] or " \
+	"netns[:PID|PATH][,ifname=NAME][,noconfig]"
 
 /* The next part of a comma-separated text, with doubled commas made single, into buf. The offset of
  * what follows, or 0 when the part does not fit. */
@@ -44,18 +45,30 @@ static bool check_ifname(const char *name, size_t at, struct conf_error *e)
 	return true;
 }
 
-static bool parse_stream(const char *what, size_t at, struct user_port *p, struct conf_error *e)
+static bool parse_socket(
+	const char *what, size_t at, enum user_port_kind kind, struct user_port *p, struct conf_error *e)
 {
 	size_t n = strlen(what);
 
 	if (n == 0)
-		return conf_fail(e, at, 0, "the path of the socket is missing: stream:PATH");
+		return conf_fail(e, at, 0, "the path of the socket is missing: %s:PATH",
+			kind == USER_PORT_VHOST_LISTEN ? "vhost-user" : "stream");
 	if (n >= sizeof(((struct sockaddr_un *)0)->sun_path))
 		return conf_fail(e, at, n, "the path of a socket has at most %zu bytes, not %zu",
 			sizeof(((struct sockaddr_un *)0)->sun_path) - 1, n);
-	p->kind = USER_PORT_STREAM_LISTEN;
+	p->kind = kind;
 	memcpy(p->path, what, n + 1);
 	return true;
+}
+
+static bool parse_stream(const char *what, size_t at, struct user_port *p, struct conf_error *e)
+{
+	return parse_socket(what, at, USER_PORT_STREAM_LISTEN, p, e);
+}
+
+static bool parse_vhost(const char *what, size_t at, struct user_port *p, struct conf_error *e)
+{
+	return parse_socket(what, at, USER_PORT_VHOST_LISTEN, p, e);
 }
 
 static bool parse_fd(const char *what, size_t at, struct user_port *p, struct conf_error *e)
@@ -95,6 +108,14 @@ static bool parse_option(const char *part, size_t at, struct user_port *p, struc
 		p->kind = USER_PORT_STREAM_CONNECT;
 		return true;
 	}
+	if (p->kind == USER_PORT_VHOST_LISTEN && strcmp(part, "connect") == 0) {
+		p->kind = USER_PORT_VHOST_CONNECT;
+		return true;
+	}
+	if (p->kind == USER_PORT_FD && strcmp(part, "vhost-user") == 0) {
+		p->vhost = true;
+		return true;
+	}
 	if (netns && strcmp(part, "noconfig") == 0) {
 		p->noconfig = true;
 		return true;
@@ -108,9 +129,9 @@ static bool parse_option(const char *part, size_t at, struct user_port *p, struc
 	if (netns)
 		return conf_fail(e, at, strlen(part), "after netns come ,ifname=NAME and ,noconfig only");
 	if (p->kind == USER_PORT_FD)
-		return conf_fail(e, at, strlen(part), "nothing comes after fd:N");
+		return conf_fail(e, at, strlen(part), "after fd:N comes ,vhost-user only");
 	return conf_fail(
-		e, at, strlen(part), "after stream:PATH comes ,connect only; a comma in PATH is written ,,");
+		e, at, strlen(part), "after the path comes ,connect only; a comma in it is written ,,");
 }
 
 bool user_conf_parse_port(const char *text, struct user_port *ret, struct conf_error *e)
@@ -118,7 +139,7 @@ bool user_conf_parse_port(const char *text, struct user_port *ret, struct conf_e
 	static const struct {
 		const char *prefix;
 		bool (*parse)(const char *what, size_t at, struct user_port *p, struct conf_error *e);
-	} kinds[] = {{"stream:", parse_stream}, {"fd:", parse_fd}, {"netns:", parse_netns}};
+	} kinds[] = {{"stream:", parse_stream}, {"vhost-user:", parse_vhost}, {"fd:", parse_fd}, {"netns:", parse_netns}};
 	_cleanup_free_ struct user_port *p = calloc(1, sizeof(*p));
 	char part[USER_PATH_BYTES] = "";
 	size_t at, next = next_part(text, 0, part, sizeof(part));

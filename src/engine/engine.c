@@ -26,6 +26,8 @@
 #include "sandbox.h"
 #include "stream.h"
 #include "tap.h"
+#include "vhost_mem.h"
+#include "vhost_user.h"
 
 static_assert(MSG_PORT_ID_MAX == PORT_MAX, "the parent's port numbers");
 static_assert(MSG_PORT_NAME_BYTES == PORT_NAME_BYTES, "names pass unchanged");
@@ -98,6 +100,26 @@ static void port_closed(void *ctx, struct port *p, int error, bool final)
 
 /* Making ports. */
 
+static void port_warning(void *ctx, struct port *p, const char *text)
+{
+	warn(ctx, "port %s: %s", p->name, text);
+}
+
+static int new_vhost(struct engine *e, const struct msg *m, const struct port_owner *owner, struct port **ret)
+{
+	struct vhost_user_config c = {
+		.loop = e->loop,
+		.owner = owner,
+		.name = m->port.name,
+		.listen_fd = m->port.kind == MSG_PORT_VHOST_LISTENING ? m->fd : -1,
+		.connected_fd = m->port.kind == MSG_PORT_VHOST_CONNECTED ? m->fd : -1,
+		.warn = port_warning,
+		.warn_ctx = e,
+	};
+
+	return vhost_user_port_new(&c, ret);
+}
+
 static int new_inner(struct engine *e, const struct msg *m, const struct port_owner *owner, struct port **ret)
 {
 	struct stream_port_config c = {
@@ -114,6 +136,10 @@ static int new_inner(struct engine *e, const struct msg *m, const struct port_ow
 		break;
 	case MSG_PORT_STREAM_DIALLED:
 		break;
+	case MSG_PORT_VHOST_LISTENING:
+	case MSG_PORT_VHOST_CONNECTED:
+	case MSG_PORT_VHOST_DIALLED:
+		return new_vhost(e, m, owner, ret);
 	case MSG_PORT_KIND_MAX:
 		return -EINVAL;
 	}
@@ -165,9 +191,10 @@ static int attach_port(struct engine *e, struct msg *m)
 {
 	const struct engine_port *ep = &e->ports[m->port.id];
 
-	if (!ep->port || ep->kind != MSG_PORT_STREAM_DIALLED)
+	if (!ep->port || !msg_port_is_dialled(ep->kind))
 		return -ENOENT;
-	int r = stream_port_attach(ep->inner, m->fd);
+	int r = ep->kind == MSG_PORT_VHOST_DIALLED ? vhost_user_port_attach(ep->inner, m->fd)
+						   : stream_port_attach(ep->inner, m->fd);
 	if (r == 0)
 		(void)TAKE_FD(m->fd);
 	return r;
@@ -309,6 +336,8 @@ static int init(struct engine *e)
 	struct gateway_config gc = e->config->gateway;
 	int r = loop_new(NULL, &e->loop);
 
+	if (r == 0)
+		r = vhost_mem_guard();
 	if (r == 0)
 		r = siphash_key_init(&gc.key);
 	if (r < 0)

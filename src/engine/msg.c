@@ -29,7 +29,7 @@ static_assert(ARRAY_SIZE(fd_rules) == MSG_TYPE_MAX, "every type has a rule");
 static bool wants_fd(const struct msg *m)
 {
 	if (fd_rules[m->type] == FD_BY_KIND)
-		return m->port.kind != MSG_PORT_STREAM_DIALLED;
+		return !msg_port_is_dialled(m->port.kind);
 	return fd_rules[m->type] == FD_ALWAYS;
 }
 

@@ -39,8 +39,17 @@ enum msg_port_kind {
 	MSG_PORT_STREAM_LISTENING,
 	MSG_PORT_STREAM_CONNECTED, /* ends for good with its connection */
 	MSG_PORT_STREAM_DIALLED,   /* no fd: each connection comes with MSG_ATTACH_PORT */
+	MSG_PORT_VHOST_LISTENING,  /* vhost-user, in the same three ways */
+	MSG_PORT_VHOST_CONNECTED,
+	MSG_PORT_VHOST_DIALLED,
 	MSG_PORT_KIND_MAX,
 };
+
+/* Whether the parent dials, and brings each connection. */
+static inline bool msg_port_is_dialled(enum msg_port_kind k)
+{
+	return k == MSG_PORT_STREAM_DIALLED || k == MSG_PORT_VHOST_DIALLED;
+}
 
 struct msg_port {
 	uint8_t id;

@@ -5,7 +5,7 @@
 #include "clock.h"
 
 #define LOOP_SOURCES_MAX 256
-#define LOOP_HOOKS_MAX   8
+#define LOOP_HOOKS_MAX   80 /* a few, and one of each port */
 #define LOOP_BATCH       256
 
 struct loop_source {
@@ -115,6 +115,16 @@ int loop_hook_add(struct loop *l, bool (*fn)(void *ctx), void *ctx)
 		return -ENOSPC;
 	l->hooks[l->n_hooks++] = (struct loop_hook){fn, ctx};
 	return 0;
+}
+
+void loop_hook_del(struct loop *l, bool (*fn)(void *ctx), void *ctx)
+{
+	for (int i = 0; i < l->n_hooks; i++)
+		if (l->hooks[i].fn == fn && l->hooks[i].ctx == ctx) {
+			l->n_hooks--;
+			memmove(&l->hooks[i], &l->hooks[i + 1], (size_t)(l->n_hooks - i) * sizeof(*l->hooks));
+			return;
+		}
 }
 
 void loop_timer_clear(struct loop *l, struct loop_timer *t)

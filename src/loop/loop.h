@@ -45,6 +45,8 @@ int loop_unwatch(struct loop *l, int fd);
 
 /* fn returns true while it has more to do at once. Hooks run in the order they were added. */
 int loop_hook_add(struct loop *l, bool (*fn)(void *ctx), void *ctx);
+/* Not from within a hook. */
+void loop_hook_del(struct loop *l, bool (*fn)(void *ctx), void *ctx);
 
 void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t due_ms);
 void loop_timer_clear(struct loop *l, struct loop_timer *t);

@@ -39,16 +39,16 @@ static const char *listen_reason(int r)
 	}
 }
 
-static int open_listener(struct guest *g)
+static int open_listener(struct guest *g, enum msg_port_kind kind)
 {
-	g->kind = MSG_PORT_STREAM_LISTENING;
+	g->kind = kind;
 	g->fd = unixsock_listen(g->conf->path, &g->made);
 	if (g->fd < 0)
 		log_error("cannot listen on %s: %s", g->conf->path, listen_reason(g->fd));
 	return g->fd;
 }
 
-static int given_socket_kind(int fd, enum msg_port_kind *ret)
+static int given_socket_kind(int fd, bool vhost, enum msg_port_kind *ret)
 {
 	int type = 0, listens = 0;
 	socklen_t n_type = sizeof(type), n_listens = sizeof(listens);
@@ -56,7 +56,10 @@ static int given_socket_kind(int fd, enum msg_port_kind *ret)
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n_type) < 0 ||
 		getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n_listens) < 0)
 		return -errno;
-	*ret = listens ? MSG_PORT_STREAM_LISTENING : MSG_PORT_STREAM_CONNECTED;
+	if (vhost)
+		*ret = listens ? MSG_PORT_VHOST_LISTENING : MSG_PORT_VHOST_CONNECTED;
+	else
+		*ret = listens ? MSG_PORT_STREAM_LISTENING : MSG_PORT_STREAM_CONNECTED;
 	return type == SOCK_STREAM ? 0 : -ESOCKTNOSUPPORT;
 }
 
@@ -76,7 +79,9 @@ static int open_given(struct guest *g)
 	int r = fstat(g->conf->fd, &st) < 0 ? -errno : 0;
 
 	if (r == 0 && S_ISSOCK(st.st_mode)) {
-		r = given_socket_kind(g->conf->fd, &g->kind);
+		r = given_socket_kind(g->conf->fd, g->conf->vhost, &g->kind);
+	} else if (r == 0 && g->conf->vhost) {
+		r = -ENOTSOCK;
 	} else if (r == 0) {
 		g->kind = MSG_PORT_TAP;
 		r = given_tap_check(g->conf->fd);
@@ -165,10 +170,16 @@ bool guests_open(const struct user_conf *conf, const struct rlimit *n_files, str
 
 		switch (g->conf->kind) {
 		case USER_PORT_STREAM_LISTEN:
-			r = open_listener(g);
+			r = open_listener(g, MSG_PORT_STREAM_LISTENING);
 			break;
 		case USER_PORT_STREAM_CONNECT:
 			g->kind = MSG_PORT_STREAM_DIALLED;
+			break;
+		case USER_PORT_VHOST_LISTEN:
+			r = open_listener(g, MSG_PORT_VHOST_LISTENING);
+			break;
+		case USER_PORT_VHOST_CONNECT:
+			g->kind = MSG_PORT_VHOST_DIALLED;
 			break;
 		case USER_PORT_FD:
 			r = open_given(g);
@@ -191,7 +202,7 @@ bool guests_open(const struct user_conf *conf, const struct rlimit *n_files, str
 
 void guest_close(struct guest *g)
 {
-	if (g->fd >= 0 && g->conf->kind == USER_PORT_STREAM_LISTEN)
+	if (g->fd >= 0 && (g->conf->kind == USER_PORT_STREAM_LISTEN || g->conf->kind == USER_PORT_VHOST_LISTEN))
 		unixsock_remove(g->conf->path, &g->made);
 	util_close(&g->fd);
 	util_close(&g->pid_fd);
@@ -227,7 +238,7 @@ static void name_of(const struct guest *g, unsigned int id, char ret[MSG_PORT_NA
 void guest_add_msg(const struct guest *g, unsigned int id, struct msg *ret)
 {
 	ret->type = MSG_ADD_PORT;
-	ret->fd = g->kind == MSG_PORT_STREAM_DIALLED ? -1 : g->fd;
+	ret->fd = msg_port_is_dialled(g->kind) ? -1 : g->fd;
 	memset(&ret->port, 0, sizeof(ret->port));
 	ret->port.id = (uint8_t)id;
 	ret->port.kind = g->kind;
@@ -262,6 +273,6 @@ int guest_dial(struct guest *g, uint64_t now_ms)
 
 void guest_dial_again(struct guest *g, uint64_t now_ms)
 {
-	if (g->kind == MSG_PORT_STREAM_DIALLED && !g->closed && !g->dial_ms)
+	if (msg_port_is_dialled(g->kind) && !g->closed && !g->dial_ms)
 		g->dial_ms = now_ms + g->delay_ms;
 }

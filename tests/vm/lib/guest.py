@@ -88,13 +88,16 @@ class Guest:
         """Starts QEMU and waits until the guest's init runs; the seconds that took."""
         need(self.command[0])
         began = time.monotonic()
-        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL)
-        self.serial = self._connect(self.serial_path)
+        self._spawn()
         deadline = began + BOOT_S
         while not (line := self._line(deadline)).startswith("@@ boot"):
             if line:
                 print(f"{self.name}: {line}")
         return time.monotonic() - began
+
+    def _spawn(self):
+        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL)
+        self.serial = self._connect(self.serial_path)
 
     def _connect(self, path):
         """Connects to a socket that QEMU makes as it starts. A QEMU that is to daemonize has gone by then."""

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Within the vhost-user port only: its state, and what its parts ask of each other.
+ *
+ *   vhost_user.c  the connection, the loop, the port's operations
+ *   vhost_ctl.c   the front end's requests
+ *   vhost_data.c  frames */
+#pragma once
+
+#include "vhost_msg.h"
+#include "vhost_user.h"
+#include "vring.h"
+
+#define VHOST_PAIRS_MAX    1
+#define VHOST_RINGS_MAX    (2 * VHOST_PAIRS_MAX)
+#define VHOST_HEADER_BYTES OFFLOAD_VNET_BYTES
+#define VHOST_RX_IOV       192  /* pieces of a frame from the guest: SEGMENT_IOV_MAX */
+#define VHOST_RX_POOL      2048 /* pieces of a batch of them */
+#define VHOST_PUT_IOV      256  /* pieces, and buffers, of a frame to the guest */
+
+/* Bits of the virtio features (virtio 1.2, 5.1.3 and 6); the headers of older kernels lack some. */
+enum vhost_feature {
+	VHOST_F_CSUM = 0,
+	VHOST_F_GUEST_CSUM = 1,
+	VHOST_F_MTU = 3,
+	VHOST_F_GUEST_TSO4 = 7,
+	VHOST_F_GUEST_TSO6 = 8,
+	VHOST_F_HOST_TSO4 = 11,
+	VHOST_F_HOST_TSO6 = 12,
+	VHOST_F_HOST_ECN = 13,
+	VHOST_F_MRG_RXBUF = 15,
+	VHOST_F_STATUS = 16,
+	VHOST_F_LOG_ALL = 26,
+	VHOST_F_ANY_LAYOUT = 27,
+	VHOST_F_INDIRECT_DESC = 28,
+	VHOST_F_EVENT_IDX = 29,
+	VHOST_F_PROTOCOL_FEATURES = 30,
+	VHOST_F_VERSION_1 = 32,
+	VHOST_F_RING_PACKED = 34,
+	VHOST_F_GUEST_USO4 = 54,
+	VHOST_F_GUEST_USO6 = 55,
+	VHOST_F_HOST_USO = 56,
+};
+
+/* Rings come in pairs: the even one to the guest, the odd one from it. */
+struct vhost_ring {
+	struct vring v;
+	struct vring_config config; /* as far as the front end has said */
+	int kick_fd, call_fd, err_fd;
+	bool has_addr;
+	bool enabled;     /* while it is not, what comes from the guest is dropped */
+	bool was_enabled; /* but before it ever was, nothing is touched */
+	bool running;
+	bool broken;    /* by the guest: until the front end starts it again */
+	bool to_signal; /* something was used since the last notification */
+	bool more;      /* a pass ended before the ring did */
+};
+
+/* What a person is told. */
+enum vhost_warning {
+	VHOST_WARN_NO_MEMORY,
+	VHOST_WARN_RING,
+	VHOST_WARN_LOST,
+	VHOST_WARN_PROTOCOL,
+	VHOST_WARN_MAX,
+};
+
+/* Buffers taken for one frame to the guest. */
+struct vhost_put {
+	size_t n_bytes; /* all of them */
+	unsigned int n_chains, n_iov;
+	struct vring_chain chains[VHOST_PUT_IOV];
+	struct vring_mark before[VHOST_PUT_IOV]; /* each was taken */
+	struct iovec iov[VHOST_PUT_IOV];
+};
+
+struct vhost_head {
+	uint8_t header[VHOST_HEADER_BYTES];
+	uint8_t bytes[FRAME_HEAD_BYTES];
+};
+
+struct vhost_port {
+	struct port port;
+	struct vhost_user_config config;
+	struct loop *loop;
+	struct loop_timer look; /* rings that were just started: there may be buffers without a kick */
+	struct loop_timer accept_retry;
+	int source, listen_fd, fd;
+	int backend_fd; /* of SET_BACKEND_REQ_FD */
+	uint32_t generation; /* of fd, in its events */
+	bool once;           /* closed for good when fd ends */
+	bool owner_first;    /* SET_OWNER came before anything else: not QEMU */
+	bool has_request;
+	bool warned[VHOST_WARN_MAX];
+	uint64_t warned_ms;
+
+	uint64_t features, protocol;
+	uint8_t status;
+	size_t header_bytes;
+	bool mergeable; /* a frame may take several buffers */
+	bool direct;    /* data may be received straight into buffers */
+	struct vhost_mem mem;
+	struct vhost_ring rings[VHOST_RINGS_MAX];
+	struct vhost_reader reader;
+
+	/* To the guest. */
+	bool refused;        /* somebody waits for room() */
+	bool reserved, staged;
+	unsigned int n_posted_max; /* the most buffers that this guest was seen to offer */
+	struct vhost_put put;
+	uint8_t head[PORT_ROOM_HEADROOM];
+	uint8_t room[FRAME_MAX_BYTES];
+
+	/* From the guest. */
+	struct vring_chain rx_chains[PORT_BATCH];
+	struct frame frames[PORT_BATCH];
+	struct vhost_head heads[PORT_BATCH];
+	struct iovec rx_iov[VHOST_RX_POOL];
+};
+
+static inline bool vhost_has(const struct vhost_port *p, enum vhost_feature bit)
+{
+	return p->features >> bit & 1;
+}
+
+/* vhost_user.c */
+void vhost_warn(struct vhost_port *p, enum vhost_warning what);
+/* Tells the guest of what was used. */
+void vhost_signal(struct vhost_port *p, struct vhost_ring *r);
+/* The guest has written what no driver may. */
+void vhost_ring_break(struct vhost_port *p, struct vhost_ring *r);
+/* If all is known that it takes. 0, started or not; or -errno. */
+int vhost_ring_start(struct vhost_port *p, struct vhost_ring *r);
+void vhost_ring_stop(struct vhost_port *p, struct vhost_ring *r);
+
+/* vhost_ctl.c: 0, or -errno: the connection is to be ended. */
+int vhost_request(struct vhost_port *p, struct vhost_msg *m);
+/* As it is when a connection begins. */
+void vhost_device_init(struct vhost_port *p);
+/* Lets go of everything that the front end gave. */
+void vhost_device_reset(struct vhost_port *p);
+
+/* vhost_data.c */
+/* Reads frames; true when there may be more at once. */
+bool vhost_read(struct vhost_port *p, struct vhost_ring *r);
+/* Whether somebody who was refused may try again. */
+bool vhost_has_room(struct vhost_port *p);
+struct vhost_ring *vhost_to_guest(struct vhost_port *p);
+int vhost_send(struct port *port, const struct iovec *iov, unsigned int n_iov, size_t n_bytes,
+	const struct offload *o);
+int vhost_reserve(struct port *port, size_t n_head, size_t max_bytes, struct room *ret);
+int vhost_commit(struct port *port, struct room *r, size_t n_bytes, const struct offload *o);
+void vhost_cancel(struct port *port, struct room *r);
