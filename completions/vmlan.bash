@@ -42,7 +42,7 @@ _vmlan()
 		if [[ $cur == -* ]]; then
 			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_options user) --help" -- "$cur")
 		else
-			mapfile -t COMPREPLY < <(compgen -W "stream: fd: netns netns:" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "stream: vhost-user: fd: netns netns:" -- "$cur")
 			compopt -o nospace
 		fi
 		;;

@@ -15,5 +15,5 @@ complete -c vmlan -n '__fish_seen_subcommand_from help' -a 'run user version'
 complete -c vmlan -n '__fish_seen_subcommand_from run' -a '(__vmlan_options run)'
 complete -c vmlan -n '__fish_seen_subcommand_from run' -a '(__fish_complete_command)'
 complete -c vmlan -n '__fish_seen_subcommand_from user' -a '(__vmlan_options user)'
-complete -c vmlan -n '__fish_seen_subcommand_from user' -a 'stream: fd: netns netns:'
+complete -c vmlan -n '__fish_seen_subcommand_from user' -a 'stream: vhost-user: fd: netns netns:'
 complete -c vmlan -n '__fish_seen_subcommand_from run user' -l pcap -rF

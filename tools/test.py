@@ -180,6 +180,8 @@ def script_tests(suite, builds, tally):
         if run_logged(["tests/vm/lib/build-guest"], log) != 0:
             tally.add("vm", "the guest's kernel and initramfs", "failed", f"log: {log}")
             return
+        # The tests that want it skip when it could not be had: an unstable suite is not everywhere.
+        run_logged(["tests/vm/lib/build-uml"], log_path("vm", "build-uml"))
     with concurrent.futures.ThreadPoolExecutor(min(2, int(JOBS))) as pool:
         results = pool.map(lambda job: run_script(suite, *job), jobs)
         for (script, build), (verdict, note) in zip(jobs, results):

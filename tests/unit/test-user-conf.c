@@ -220,7 +220,12 @@ static const struct {
 	{"stream:/tmp/s,connect", "connect /tmp/s 0 -1 - 0 0", 0},
 	{"stream:a,,b,connect", "connect a,b 0 -1 - 0 0", 0},
 	{"stream:,,", "listen , 0 -1 - 0 0", 0},
+	{"vhost-user:/tmp/s", "vhost-listen /tmp/s 0 -1 - 0 0", 0},
+	{"vhost-user:/tmp/s,connect", "vhost-connect /tmp/s 0 -1 - 0 0", 0},
+	{"vhost-user:", NULL, 11},
+	{"vhost-user:/a,conect", NULL, 14},
 	{"fd:3", "fd - 0 3 - 0 0", 0},
+	{"fd:3,vhost-user", "fd - 0 3 - 0 0", 0},
 	{"fd:0", "fd - 0 0 - 0 0", 0},
 	{"netns", "netns - 0 -1 vmlan0 0 1", 0},
 	{"netns,ifname=eth0", "netns - 0 -1 eth0 0 1", 0},
@@ -253,7 +258,14 @@ static const struct {
 
 static void test_port(void **state)
 {
-	static const char *const kinds[] = {"listen", "connect", "fd", "netns"};
+	static const char *const kinds[USER_PORT_KIND_MAX] = {
+		[USER_PORT_STREAM_LISTEN] = "listen",
+		[USER_PORT_STREAM_CONNECT] = "connect",
+		[USER_PORT_VHOST_LISTEN] = "vhost-listen",
+		[USER_PORT_VHOST_CONNECT] = "vhost-connect",
+		[USER_PORT_FD] = "fd",
+		[USER_PORT_NETNS] = "netns",
+	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(ports); i++) {
 		struct user_port p = {.fd = -7};
