@@ -181,10 +181,8 @@ const struct cli_verb cli_verb_user = {
 	.name = "user",
 	.synopsis = "[OPTION]... PORT... [-- COMMAND]",
 	.summary = "serve a user-mode network: a LAN behind a NAT made of sockets",
-	.details = "  PORT: stream:PATH[,connect] | vhost-user:PATH[,connect] | fd:N[,vhost-user] |\n"
-		   "        netns[:PID|PATH][,ifname=NAME][,noconfig]\n"
-		   "  stream: QEMU's '-netdev stream'; vhost-user: its '-netdev vhost-user', the fastest;\n"
-		   "  a bare netns runs COMMAND in a new namespace",
+	.details = "  PORT: stream:PATH[,connect] | vhost-user:PATH[,connect] | fd:N[,vhost-user]\n"
+		   "        | netns[:PID|PATH][,ifname=NAME][,noconfig]; bare, it runs COMMAND there",
 	.options = options,
 	.n_options = ARRAY_SIZE(options),
 	.run = run,

@@ -32,9 +32,10 @@
 #define ARG_LISTENER    0u
 #define ARG_SOCKET      0xffu
 
+#define SHARED_MEMORY "-object memory-backend-memfd,id=m,size=SIZE,share=on -machine memory-backend=m"
+
 static const char *const warnings[VHOST_WARN_MAX] = {
-	[VHOST_WARN_NO_MEMORY] = "the guest's memory is not shared: start QEMU with share=on memory "
-				 "(-object memory-backend-memfd,id=m,size=SIZE,share=on -machine memory-backend=m)",
+	[VHOST_WARN_NO_MEMORY] = ("no memory of the guest is shared: start QEMU with share=on (" SHARED_MEMORY ")"),
 	[VHOST_WARN_RING] = "the guest's driver broke the rules of its ring, which is stopped",
 	[VHOST_WARN_LOST] = "the front end cut the guest's memory short; the connection is closed",
 	[VHOST_WARN_PROTOCOL] = "the front end said what vhost-user does not know; the connection is closed",

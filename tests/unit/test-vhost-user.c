@@ -20,7 +20,7 @@ static struct port *port;
 static struct front_end fe;
 static unsigned int n_warnings;
 static char warning[256];
-static uint8_t bytes[PACKET_MAX_BYTES], other[PACKET_MAX_BYTES + VHOST_HEADER_BYTES];
+static uint8_t bytes[PACKET_MAX_BYTES + 64], other[PACKET_MAX_BYTES + VHOST_HEADER_BYTES];
 
 static void on_warning(void *ctx, struct port *p, const char *text)
 {
