@@ -63,13 +63,22 @@ def ask(net, timeout=2):
         return socket.inet_ntoa(r[-4:])
 
 
+def receive(s, n):
+    """Exactly n bytes: a socket with a timeout does not wait for all of them by itself."""
+    r = b''
+    while len(r) < n:
+        more = s.recv(n - len(r))
+        check(more, 'the answer was cut')
+        r += more
+    return r
+
+
 def ask_tcp(net):
     with net.connect(DNS, 53) as s:
         q = query()
         s.sendall(struct.pack('!H', len(q)) + q)
-        n = struct.unpack('!H', s.recv(2, socket.MSG_WAITALL))[0]
-        r = s.recv(n, socket.MSG_WAITALL)
-        check(len(r) == n, 'the answer was cut')
+        n = struct.unpack('!H', receive(s, 2))[0]
+        r = receive(s, n)
         return socket.inet_ntoa(r[-4:]), n
 
 

@@ -115,10 +115,10 @@ def test_tcp_loss_towards_the_server(lab):
 
 
 def test_tcp_loss_towards_the_guest(lab):
-    """The guest drops one frame in fifty: retransmission out of the host's socket."""
+    """The guest drops one frame in twenty: retransmission out of the host's socket."""
     lab.up(*OPTIONS)
     lab.guest.must('nft', 'add table ip t; add chain ip t i { type filter hook input priority 0; }; '
-                   'add rule ip t i tcp flags & (syn | rst) == 0 numgen random mod 50 0 drop')
+                   'add rule ip t i tcp flags & (syn | rst) == 0 numgen random mod 20 0 drop')
     n = 20 * MIB
     guest, server = connected(lab)
     with guest, server:
