@@ -222,9 +222,9 @@ bool vhost_mem_iov(struct vhost_mem *m, uint64_t guest, uint64_t n_bytes, struct
 
 int vhost_mem_set_log(struct vhost_mem *m, int fd, uint64_t n_bytes, uint64_t offset)
 {
-	uint8_t *at;
-	void *map;
-	size_t n_map;
+	uint8_t *at = NULL;
+	void *map = NULL;
+	size_t n_map = 0;
 
 	if (n_bytes == 0 || n_bytes > UINT64_MAX - offset)
 		return -EINVAL;
