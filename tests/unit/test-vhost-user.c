@@ -301,7 +301,12 @@ static void test_super_frame_from_guest(void **state)
 	step();
 	assert_int_equal(owner.last_bytes, n);
 	assert_memory_equal(owner.last, bytes, n);
-	assert_memory_equal(&owner.last_offload, &o, sizeof(o));
+	/* As a guest reads them: the bytes between a structure's fields have no value. */
+	uint8_t got[OFFLOAD_VNET_BYTES], want[OFFLOAD_VNET_BYTES];
+	offload_emit(&(struct wr){.p = got, .left = sizeof(got)}, &owner.last_offload);
+	offload_emit(&(struct wr){.p = want, .left = sizeof(want)}, &o);
+	assert_memory_equal(got, want, sizeof(want));
+	assert_int_equal(owner.last_offload.gso, o.gso);
 	finish();
 }
 
