@@ -77,6 +77,7 @@ struct flow {
 	uint64_t timer_due_ms; /* 0: not set */
 	uint64_t used_ms;      /* last traffic */
 	struct ip_addr host;   /* the real destination, after the policy mapped it */
+	uint32_t host_scope;   /* the interface of an IPv6 link-local one; else 0 */
 	uint16_t host_port;
 	struct mac guest_mac;
 	bool in_work;

@@ -461,10 +461,18 @@ int gateway_add_forward(struct gateway *g, const struct gateway_forward *f)
 	return 0;
 }
 
+static void resolvers_changed(void *ctx, struct flow *f)
+{
+	if (f->key.kind == FLOW_UDP)
+		gw_udp_resolvers_changed(ctx, f);
+}
+
 void gateway_set_resolvers(struct gateway *g, const union sock_addr *servers, unsigned int n)
 {
+	memset(g->resolvers, 0, sizeof(g->resolvers));
 	g->n_resolvers = MIN(n, (unsigned int)GATEWAY_DNS_MAX);
 	memcpy(g->resolvers, servers, g->n_resolvers * sizeof(*servers));
 	g->resolver = 0;
 	g->dns_asked_ms = 0;
+	flow_for_each(g->flows, UINT16_MAX, resolvers_changed, g);
 }

@@ -64,7 +64,9 @@ struct lan *gateway_lan(struct gateway *g);
 /* 0 or -errno; on error the descriptor is still the caller's. */
 int gateway_add_forward(struct gateway *g, const struct gateway_forward *f);
 
-/* The host's resolvers, in order of preference, whenever they change. */
+/* The host's resolvers, in order of preference, whenever they change. Queries on their way to one that is
+ * not among them are dropped. With none, a guest that asks is refused at once (ICMP port unreachable,
+ * RST) and so does not wait: the old ones are of a network that the host has left. */
 void gateway_set_resolvers(struct gateway *g, const union sock_addr *servers, unsigned int n);
 
 /* Human-readable counters and limits (--stats), written to buf; returns the length as snprintf() does. */

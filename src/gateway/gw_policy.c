@@ -16,19 +16,18 @@ static bool is_broadcast(const struct gateway *g, uint32_t a_be)
 	return in_net(g, a_be) && ((a_be | g->c.mask_be) == INADDR_BROADCAST || (a_be & ~g->c.mask_be) == 0);
 }
 
-static enum gw_verdict map_resolver(struct gateway *g, uint16_t port, struct ip_addr *ret, uint16_t *ret_port)
+static enum gw_verdict map_resolver(struct gateway *g, uint16_t port, union sock_addr *ret)
 {
-	if (port != 53)
+	if (port != 53 || g->n_resolvers == 0)
 		return GW_REFUSE;
-	if (g->n_resolvers == 0 || !sock_addr_get(&g->resolvers[g->resolver], ret, ret_port))
-		return GW_UNREACHABLE;
+	*ret = g->resolvers[g->resolver];
 	return GW_ALLOW;
 }
 
-enum gw_verdict gw_map(struct gateway *g, uint8_t proto, uint32_t dst_be, uint16_t dst_port, struct ip_addr *ret,
-		uint16_t *ret_port)
+enum gw_verdict gw_map(struct gateway *g, uint8_t proto, uint32_t dst_be, uint16_t dst_port, union sock_addr *ret)
 {
 	uint32_t dst = ntohl(dst_be);
+	struct ip_addr addr = ip_addr_from4(dst_be);
 
 	if (dst >> 24 == 127 || dst >> 24 == 0 || dst >= 0xe0000000)
 		return GW_SILENT; /* loopback, this network, multicast, reserved, broadcast */
@@ -36,16 +35,16 @@ enum gw_verdict gw_map(struct gateway *g, uint8_t proto, uint32_t dst_be, uint16
 		return GW_SILENT;
 	if (g->c.restricted)
 		return proto == IP_PROTO_TCP ? GW_REFUSE : GW_SILENT;
-	*ret_port = dst_port;
 	if (gw_is_dns(g, dst_be))
-		return map_resolver(g, dst_port, ret, ret_port);
+		return map_resolver(g, dst_port, ret);
 	if (dst_be == g->c.host_be) {
-		*ret = ip_addr_from4(htonl(INADDR_LOOPBACK));
+		addr = ip_addr_from4(htonl(INADDR_LOOPBACK));
+		(void)sock_addr_set(ret, &addr, dst_port);
 		return g->c.no_host_loopback ? GW_REFUSE : GW_ALLOW;
 	}
 	if (in_net(g, dst_be))
 		return GW_UNREACHABLE; /* another guest would have been reached on the segment */
-	*ret = ip_addr_from4(dst_be);
+	(void)sock_addr_set(ret, &addr, dst_port);
 	return GW_ALLOW;
 }
 

@@ -135,7 +135,7 @@ static int open_socket(struct gateway *g, struct flow *f)
 {
 	const int on = 1;
 	union sock_addr sa;
-	socklen_t n = sock_addr_set(&sa, &f->host, f->host_port);
+	socklen_t n = gw_host_addr(f, &sa);
 	int r = g->sock.ops->open(g->sock.ctx, sa.sa.sa_family, SOCK_DGRAM, IPPROTO_UDP);
 
 	if (r < 0)
@@ -165,10 +165,9 @@ static enum drop_reason refuse(struct gateway *g, const struct gw_pkt *k, int er
 
 static struct flow *open_flow(struct gateway *g, struct gw_pkt *k, const struct flow_key *key, enum drop_reason *ret)
 {
-	struct ip_addr host;
-	uint16_t port;
+	union sock_addr host;
 
-	switch (gw_map(g, IP_PROTO_UDP, k->ip.dst_be, key->remote_port, &host, &port)) {
+	switch (gw_map(g, IP_PROTO_UDP, k->ip.dst_be, key->remote_port, &host)) {
 	case GW_ALLOW:
 		break;
 	case GW_REFUSE:
@@ -188,8 +187,7 @@ static struct flow *open_flow(struct gateway *g, struct gw_pkt *k, const struct 
 		*ret = DROP_FLOW_CAP;
 		return NULL;
 	}
-	f->host = host;
-	f->host_port = port;
+	gw_host_set(f, &host);
 	if (gw_is_dns(g, k->ip.dst_be))
 		f->udp.flags |= UDP_DNS;
 	int r = open_socket(g, f);
@@ -202,13 +200,28 @@ static struct flow *open_flow(struct gateway *g, struct gw_pkt *k, const struct 
 	return f;
 }
 
+static bool asks_resolver(const struct gateway *g, const struct flow *f, unsigned int i)
+{
+	union sock_addr asked;
+
+	if (!(f->udp.flags & UDP_DNS) || i >= g->n_resolvers)
+		return false;
+	(void)gw_host_addr(f, &asked);
+	return memcmp(&asked, &g->resolvers[i], sizeof(asked)) == 0;
+}
+
 static bool asks_resolver_in_use(const struct gateway *g, const struct flow *f)
 {
-	struct ip_addr host;
-	uint16_t port;
+	return asks_resolver(g, f, g->resolver);
+}
 
-	return f->udp.flags & UDP_DNS && sock_addr_get(&g->resolvers[g->resolver], &host, &port) &&
-			ip_addr_eq(&host, &f->host);
+void gw_udp_resolvers_changed(struct gateway *g, struct flow *f)
+{
+	for (unsigned int i = 0; i < g->n_resolvers; i++)
+		if (asks_resolver(g, f, i))
+			return;
+	if (f->udp.flags & UDP_DNS)
+		gw_udp_end(g, f);
 }
 
 /* The resolver in use has refused, or been silent since it was first asked: the next one, for all. A
@@ -235,8 +248,9 @@ static struct flow *dns_retry(struct gateway *g, const struct gw_pkt *k, struct 
 {
 	if (!(f->udp.flags & UDP_DNS) || f->udp.n_to_guest || asks_resolver_in_use(g, f))
 		return f;
-	if (!sock_addr_get(&g->resolvers[g->resolver], &f->host, &f->host_port))
+	if (g->n_resolvers == 0)
 		return f;
+	gw_host_set(f, &g->resolvers[g->resolver]);
 	gw_udp_flush(g); /* what is held back belongs to the old socket */
 	(void)g->sock.ops->close(g->sock.ctx, f->fd); /* the family may change: connect() again is not enough */
 	f->fd = -1;

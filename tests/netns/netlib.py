@@ -87,6 +87,12 @@ def must(*argv, **kw):
     return out
 
 
+def address(addr, port):
+    """What bind() takes; of fe80::1%eth0 too."""
+    addr, _, scope = addr.partition('%')
+    return (addr, port, 0, socket.if_nametoindex(scope)) if scope else (addr, port)
+
+
 class Net:
     """A network namespace, held by a process that sleeps in it (None: the one we are in)."""
 
@@ -153,14 +159,16 @@ class Net:
     def listen(self, addr='0.0.0.0', port=0, family=socket.AF_INET):
         s = self.sock(family)
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        s.bind((addr, port))
+        with self.inside():  # where the interface of a link-local address is
+            s.bind(address(addr, port))
         s.listen(256)
         return s
 
     def udp(self, addr=None, port=0, family=socket.AF_INET, timeout=5):
         s = self.sock(family, socket.SOCK_DGRAM, timeout=timeout)
         if addr is not None:
-            s.bind((addr, port))
+            with self.inside():
+                s.bind(address(addr, port))
         return s
 
     def raw(self, ifname='vmlan0'):
