@@ -23,6 +23,7 @@ enum flow_kind {
 	FLOW_FREE,
 	FLOW_TCP,
 	FLOW_UDP,
+	FLOW_UDP_IN, /* begun by a client from outside, through a forward: has a cap of its own */
 	FLOW_PING,
 	FLOW_KIND_MAX,
 };

@@ -36,6 +36,7 @@ static void timer_due(void *ctx, struct flow *f)
 		gw_tcp_timer_due(g, f);
 		break;
 	case FLOW_UDP:
+	case FLOW_UDP_IN:
 		gw_udp_timer_due(g, f);
 		break;
 	default:
@@ -260,6 +261,7 @@ static void abort_flow(void *ctx, struct flow *f)
 		gw_tcp_abort(g, f);
 		break;
 	case FLOW_UDP:
+	case FLOW_UDP_IN:
 		gw_udp_end(g, f);
 		break;
 	default:
@@ -327,6 +329,7 @@ static int make_flows(struct gateway *g)
 
 	fc.n_port_max[FLOW_TCP] = n;
 	fc.n_port_max[FLOW_UDP] = MAX(n / 4, 64u);
+	fc.n_port_max[FLOW_UDP_IN] = fc.n_port_max[FLOW_UDP]; /* these hold no descriptor */
 	fc.n_port_max[FLOW_PING] = MIN(MAX(n / 4, 16u), 256u);
 	return flow_table_new(&fc, &g->flows);
 }

@@ -94,6 +94,7 @@ static void quote_l4(const struct flow *f, struct wr *w, struct ip4 *ip, const u
 		wr_u32(w, f->tcp.rcv_nxt - 1);
 		break;
 	case FLOW_UDP:
+	case FLOW_UDP_IN:
 		ip->proto = IP_PROTO_UDP;
 		udp_emit(w, &(struct udp){.src_port = f->key.guest_port, .dst_port = f->key.remote_port});
 		break;
