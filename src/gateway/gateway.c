@@ -185,6 +185,8 @@ static enum drop_reason input_ip4(struct gateway *g, struct gw_pkt *k)
 		return reason;
 	if (!source_ok(g, &k->ip) || mac_is_group(&k->eth.src))
 		return DROP_FORGED_SOURCE;
+	g->source_be = k->ip.src_be;
+	g->source_mac = k->eth.src;
 	k->l4 = ETH_HEADER_BYTES + (size_t)k->ip.header_bytes;
 	if (unlikely(ip4_is_fragment(&k->ip)))
 		return input_fragment(g, k);
@@ -230,6 +232,10 @@ static void gw_input(void *ctx, struct port *p, const struct frame *frames, unsi
 			gw_drop(g, p, reason);
 	}
 	gw_udp_flush(g);
+	if (g->source_be) {
+		gw_neigh_learn(g, p, g->source_be, &g->source_mac);
+		g->source_be = 0;
+	}
 }
 
 static void mark_flow(void *ctx, struct flow *f)

@@ -75,6 +75,8 @@ struct gateway {
 	unsigned int n_forwards;
 	struct gw_neigh neigh[GW_NEIGH_MAX];
 	unsigned int n_neigh; /* entries ever used: those above were never */
+	uint32_t source_be; /* of the last IPv4 packet of the batch that is being handled; 0: none */
+	struct mac source_mac;
 
 	union sock_addr resolvers[GATEWAY_DNS_MAX];
 	unsigned int n_resolvers, resolver; /* the one in use */

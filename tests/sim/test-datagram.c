@@ -293,6 +293,43 @@ static void test_forward_flood(void **state)
 	world_free(w);
 }
 
+/* A guest that goes on with a flow it has, and sends no ARP, keeps its address: others behind its port do not
+ * displace it, nor may another port take it over. */
+static void test_neighbour_in_use(void **state)
+{
+	struct got got, other;
+	struct sent sent;
+	struct world *w = world_new(
+		&(struct world_config){.seed = 601, .what = "neighbours", .n_flows_max = 1000, .n_guests = 2});
+	struct peer *mine = &w->guests[0].peer, *rogue = &w->guests[1].peer;
+	uint32_t own_be = mine->c.ip_be;
+
+	got = other = (struct got){};
+	sent = (struct sent){.w = w};
+	mine->other = rogue->other = on_packet;
+	mine->other_ctx = &got;
+	rogue->other_ctx = &other;
+	w->host->c.datagram = on_datagram;
+	w->host->c.datagram_ctx = &sent;
+	int fd = add_udp_forward(w, 5000, 53);
+
+	for (uint32_t i = 0; i < 100; i++) {
+		mine->c.ip_be = htonl(WORLD_NET + 100 + i);
+		peer_arp(mine);
+		mine->c.ip_be = own_be;
+		send_udp(w, 4000, htonl(WORLD_SERVER), 9, "on", 2, 64);
+		world_pass(w, 1000);
+	}
+	rogue->c.ip_be = own_be;
+	peer_arp(rogue);
+	world_pass(w, 10);
+	from_client(w, fd, 0xc6336505, 7777, "hello");
+	assert_int_equal(got.n_udp, 1);
+	assert_int_equal(other.n_udp, 0);
+	world_pass(w, 200000);
+	world_free(w);
+}
+
 /* One client at two forwards of one port, and two clients that are one address to the guest: each answer
  * leaves by the way that its question came. */
 static void test_forwards_share_a_port(void **state)
@@ -344,6 +381,7 @@ int main(void)
 		cmocka_unit_test(test_ping),
 		cmocka_unit_test(test_udp_cap),
 		cmocka_unit_test(test_forward_flood),
+		cmocka_unit_test(test_neighbour_in_use),
 		cmocka_unit_test(test_forwards_share_a_port),
 	};
 
