@@ -88,6 +88,7 @@ static const struct cli_option options[] = {
 	{"restrict", 0, NULL, "guests reach nothing beyond their network", FLAG(restricted)},
 	{"no-host-loopback", 0, NULL, "the router's address does not lead to the host's own",
 		FLAG(no_host_loopback)},
+	{"no-host", 0, NULL, "nor does any other address of the host", FLAG(no_host)},
 	{"isolated", 0, NULL, "guests do not reach each other", FLAG(isolated)},
 	{"pcap", 0, "FILE", "write all frames to FILE (pcapng)", set_pcap},
 	{"stats", 0, NULL, "print counters at the end", FLAG(stats)},

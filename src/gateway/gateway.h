@@ -32,6 +32,7 @@ struct gateway_config {
 
 	bool restricted;       /* QEMU's restrict=on */
 	bool no_host_loopback; /* .2 is not the host's loopback */
+	bool no_host;          /* nor do other addresses of the host lead to it */
 	bool no_dhcp;          /* the interface is configured by other means */
 	bool no_peek_off;      /* as on kernels before 6.9 */
 	bool isolated;

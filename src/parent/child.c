@@ -32,6 +32,7 @@ static void gateway_config(const struct user_conf *conf, uint16_t mtu, struct ga
 		.n_search = MIN(conf->n_search, (unsigned int)GATEWAY_SEARCH_MAX),
 		.restricted = conf->restricted,
 		.no_host_loopback = conf->no_host_loopback,
+		.no_host = conf->no_host,
 		.no_peek_off = conf->no_peek_off,
 		.isolated = conf->isolated,
 	};
