@@ -357,6 +357,7 @@ static int make_tables(struct gateway *g)
 		.dhcp_start_be = g->c.dhcp_start_be,
 		.n_leases = g->c.n_leases ? g->c.n_leases : GATEWAY_LEASES,
 		.mtu = g->c.mtu,
+		.mtu_unasked = g->c.tell_mtu,
 		.restricted = g->c.restricted,
 		.hostname = g->c.hostname,
 		.domainname = g->c.domainname,

@@ -23,6 +23,7 @@ struct gateway_config {
 	unsigned int n_leases; /* 0: GATEWAY_LEASES; at most GATEWAY_LEASES_MAX */
 	struct mac mac;
 	uint16_t mtu; /* of the guest's link: 576 to 65520 */
+	bool tell_mtu; /* by DHCP, also to guests that do not ask for it */
 
 	char hostname[GATEWAY_NAME_BYTES]; /* option 12; empty: none */
 	char domainname[GATEWAY_NAME_BYTES];

@@ -29,6 +29,7 @@ static void gateway_config(const struct user_conf *conf, uint16_t mtu, struct ga
 		.n_leases = DHCP_N_LEASES,
 		.mac = {{0x52, 0x55}}, /* and the host's address, as QEMU makes it */
 		.mtu = mtu,
+		.tell_mtu = conf->mtu != 0,
 		.n_search = MIN(conf->n_search, (unsigned int)GATEWAY_SEARCH_MAX),
 		.restricted = conf->restricted,
 		.no_host_loopback = conf->no_host_loopback,

@@ -43,6 +43,21 @@ def test_dhcp(lab):
     check('lease of 10.0.2.15 obtained' in again, 'the lease is not given again: ' + again)
 
 
+def test_dhcp_mtu(lab):
+    """Told to a client that asks for it; with --mtu to every one."""
+    script = os.path.join(lab.tmp, 'udhcpc')
+    with open(script, 'w') as f:
+        f.write('#!/bin/sh\necho "$1 mtu=$mtu."\n')
+    os.chmod(script, 0o755)
+    for args, ask, told in ((), (), ''), ((), ('-O', 'mtu'), '65520'), (('--mtu', '9000'), (), '9000'):
+        lab.up(*args, port_options=',noconfig')
+        lab.guest.ip('link', 'set', 'vmlan0', 'up')
+        out = lab.guest.must('busybox', 'udhcpc', '-i', 'vmlan0', '-f', '-q', '-n', '-t', '5', '-T', '1', '-s', script,
+                             *ask)
+        check('bound mtu=%s.' % told in out, '%s %s: %s' % (args, ask, out))
+        lab.down()
+
+
 def test_ping(lab):
     lab.up()
     check(ping(lab.guest, HOST) == 0, 'the router does not answer')
@@ -162,5 +177,5 @@ def test_path_mtu(lab):
         lab.host.ip('route', 'flush', 'cache')
 
 
-run(test_configured_interface, test_dhcp, test_ping, test_ping_forbidden,
+run(test_configured_interface, test_dhcp, test_dhcp_mtu, test_ping, test_ping_forbidden,
     test_tcp_refused_and_unreachable, test_udp_errors, test_traceroute, test_fragments, test_path_mtu)
