@@ -90,6 +90,7 @@ static const struct cli_option options[] = {
 		FLAG(no_host_loopback)},
 	{"no-host", 0, NULL, "nor does any other address of the host", FLAG(no_host)},
 	{"isolated", 0, NULL, "guests do not reach each other", FLAG(isolated)},
+	{"guest-servers", 0, NULL, "guests may be DHCP servers and IPv6 routers of others", FLAG(guest_servers)},
 	{"pcap", 0, "FILE", "write all frames to FILE (pcapng)", set_pcap},
 	{"stats", 0, NULL, "print counters at the end", FLAG(stats)},
 	{"debug", 0, NULL, "say what is going on", FLAG(debug)},

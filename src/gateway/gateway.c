@@ -409,6 +409,7 @@ int gateway_new(const struct gateway_config *c, struct gateway **ret)
 			.gateway_mac = c->mac,
 			.gateway_be = {c->host_be, gw_is_dns(g, c->dns_be) ? c->dns_be : c->host_be},
 			.isolated = c->isolated,
+			.guest_servers = c->guest_servers,
 			.input = gw_input,
 			.room = gw_room,
 			.port_closed = gw_port_closed,

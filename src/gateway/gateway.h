@@ -37,6 +37,7 @@ struct gateway_config {
 	bool no_dhcp;          /* the interface is configured by other means */
 	bool no_peek_off;      /* as on kernels before 6.9 */
 	bool isolated;
+	bool guest_servers;    /* guests may be DHCP servers and routers for each other */
 
 	uint32_t n_flows_max;      /* of one port, of each kind; 0: a default that fits the descriptors */
 	struct siphash_key key;

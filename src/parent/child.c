@@ -36,6 +36,7 @@ static void gateway_config(const struct user_conf *conf, uint16_t mtu, struct ga
 		.no_host = conf->no_host,
 		.no_peek_off = conf->no_peek_off,
 		.isolated = conf->isolated,
+		.guest_servers = conf->guest_servers,
 	};
 	memcpy(ret->mac.b + 2, &conf->host_be, sizeof(conf->host_be));
 	(void)snprintf(ret->hostname, sizeof(ret->hostname), "%s", conf->hostname);

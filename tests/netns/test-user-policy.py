@@ -241,6 +241,27 @@ def test_forged_neighbour(lab):
     check(lab.vmlans[-1].drops().get('forged-source', 0) >= 8, 'not counted: %s' % lab.vmlans[-1].drops())
 
 
+def test_rogue_servers(lab):
+    """A guest that answers the others' DHCP, or calls itself their router: only with --guest-servers."""
+    for args in (), ('--guest-servers',):
+        lab.up(*args, n_guests=2)
+        a, b = lab.guests
+        payload = struct.pack('!HHHH', 67, 68, 8 + 6, 0) + b'rogue!'
+        ip = struct.pack('!BBHHHBBH4s4s', 0x45, 0, 20 + len(payload), 1, 0, 64, 17, 0, socket.inet_aton(GUEST), b'\xff' * 4)
+        advertisement = struct.pack('!IHBB', 6 << 28, 22, 58, 255) + bytes(32) + bytes([134]) + bytes(15) + b'rogue!'
+        frames = (b'\xff' * 6 + a.mac() + b'\x08\0' + ip[:10] + struct.pack('!H', csum(ip)) + ip[12:] + payload,
+                  b'\x33\x33\0\0\0\1' + a.mac() + b'\x86\xdd' + advertisement)
+        with a.raw() as x, b.raw() as y:
+            for f in (*frames, b.mac() + a.mac() + b'\x88\xb5' + b'last' + bytes(42)):
+                x.send(f)
+            n = 0
+            while b'last' not in (f := y.recv(65536)):
+                n += b'rogue!' in f
+        dropped = lab.vmlans[-1].drops().get('rogue-server', 0)
+        check((n, dropped) == ((2, 0) if args else (0, 2)), '%s: %d arrived, %d dropped' % (args, n, dropped))
+        lab.down()
+
+
 def test_another_network(lab):
     lab.up('--net', '192.168.77.0/24', '--host', '192.168.77.1', '--dns', '192.168.77.53', '--dhcpstart',
            '192.168.77.100', port_options=',noconfig')
@@ -267,4 +288,4 @@ def test_two_networks_with_the_same_addresses(lab):
 
 run(test_no_restriction, test_restrict, test_restrict_dhcp_offers_no_router, test_no_host_loopback, test_no_host,
     test_loopback_by_other_names, test_several_guests, test_one_guest_goes, test_isolated, test_forged_neighbour,
-    test_another_network, test_two_networks_with_the_same_addresses)
+    test_rogue_servers, test_another_network, test_two_networks_with_the_same_addresses)
