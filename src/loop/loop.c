@@ -15,7 +15,7 @@
 #define LOOP_SOURCES_MAX 256
 #define LOOP_HOOKS_MAX   80 /* a few, and one of each port */
 #define LOOP_BATCH       256
-#define POLL_SKIP_MAX    256
+#define POLL_SKIP_MAX    256u
 
 struct loop_source {
 	void (*fn)(void *ctx, uint32_t arg, uint32_t events);
