@@ -10,7 +10,6 @@
 #include "udp.h"
 
 #define FLOWS_DEFAULT     16384u
-#define DESCRIPTORS_SPARE 256u /* ports, forwards' listeners, sockets opened ahead, the engine's own */
 #define WINDOW_CAP_BYTES  (4u << 20)
 #define WINDOW_CAP_LEAST  (128u << 10)
 #define WINDOWS_BYTES     (8u << 20) /* of all busy flows: what a queue of 8192 frames surely holds */
@@ -326,10 +325,14 @@ static bool gateway_work(void *ctx)
 static int make_flows(struct gateway *g)
 {
 	struct flow_config fc = {.key = g->c.key, .n_max = 4 * FLOWS_DEFAULT};
+	uint32_t n_other = g->c.n_descriptors ? g->c.n_descriptors : GATEWAY_DESCRIPTORS;
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < fc.n_max + DESCRIPTORS_SPARE)
-		fc.n_max = (uint32_t)MAX(limit.rlim_cur, 2 * DESCRIPTORS_SPARE) - DESCRIPTORS_SPARE;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		if (limit.rlim_cur < (rlim_t)n_other + GATEWAY_FLOWS_LEAST)
+			return -EMFILE;
+		fc.n_max = (uint32_t)MIN(limit.rlim_cur - n_other, (rlim_t)fc.n_max);
+	}
 	/* One port never takes everything: the others keep a quarter. */
 	uint32_t n = MIN(g->c.n_flows_max ? g->c.n_flows_max : FLOWS_DEFAULT, fc.n_max - fc.n_max / 4);
 

@@ -11,6 +11,8 @@
 #define GATEWAY_SEARCH_MAX    8
 #define GATEWAY_NAME_BYTES    256
 #define GATEWAY_FORWARDS_MAX  1024
+#define GATEWAY_FLOWS_LEAST   256
+#define GATEWAY_DESCRIPTORS   128 /* sockets opened ahead, and some */
 #define GATEWAY_LEASES        16 /* as QEMU's */
 #define GATEWAY_LEASES_MAX    256
 
@@ -40,6 +42,7 @@ struct gateway_config {
 	bool guest_servers;    /* guests may be DHCP servers and routers for each other */
 
 	uint32_t n_flows_max;      /* of one port, of each kind; 0: a default that fits the descriptors */
+	uint32_t n_descriptors;    /* of the process, besides those of flows; 0: GATEWAY_DESCRIPTORS */
 	struct siphash_key key;
 
 	/* A port's other end went away; final: for good. May be NULL. */
@@ -58,6 +61,7 @@ struct gateway_forward {
 
 struct gateway;
 
+/* 0 or -errno; -EMFILE: RLIMIT_NOFILE leaves fewer than GATEWAY_FLOWS_LEAST for flows. */
 int gateway_new(const struct gateway_config *c, struct gateway **ret);
 struct gateway *gateway_free(struct gateway *g);
 

@@ -199,7 +199,7 @@ class Vmlan:
         self.log_path = os.path.join(lab.tmp, 'log%d' % len(lab.vmlans))
         self.args = [VMLAN, 'user', '--stats', *args]
         with open(self.log_path, 'wb') as log:
-            self.p = subprocess.Popen(self.args, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.p = subprocess.Popen([*lab.prefix, *self.args], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         lab.vmlans.append(self)
         wait_for('the engine to be there', lambda: self.p.poll() is not None or self.engine())
         check(self.p.poll() is None, 'vmlan ended at once (%s): %s' % (self.p.returncode, self.log()))
@@ -267,6 +267,7 @@ class Lab:
     def __init__(self):
         self.tmp = tempfile.mkdtemp(dir=TMP)
         self.vmlans, self.nets = [], []
+        self.prefix = []  # what starts vmlan: a command that ends in executing it
         self.host = Net(new=False)
         self.router, self.server = self.net(), self.net()
         self.host.sysctl('net.ipv4.ping_group_range', '0 2147483647')

@@ -212,6 +212,36 @@ def test_capture_on_a_full_disk(lab):
     check(code == 1 and 'the capture cannot be written: No space left' in out, '/dev/full: ' + out)
 
 
+def test_descriptors(lab):
+    """More forwards than descriptors are refused at the start; a few below the limit work, connections too."""
+    def forwards(n):
+        return [w for i in range(n) for w in ('--hostfwd', 'tcp::%d-:7' % (20000 + i))]
+
+    guest = lab.net()
+    code, out = sh('prlimit', '--nofile=1024:1024', VMLAN, 'user', *forwards(1000), 'netns:%d' % guest.pid)
+    check(code == 1 and '1000 forwards' in out and 'the hard limit is 1024' in out, 'not refused: %s %s' % (code, out))
+    lab.prefix = ['prlimit', '--nofile=1024:1024']
+    try:
+        v = lab.up(*forwards(600))
+    finally:
+        lab.prefix = []
+    with lab.guest.listen(port=7) as listener:
+        for port in (20000, 20599):
+            with lab.host.connect('127.0.0.1', port) as c, listener.accept()[0] as g:
+                c.sendall(b'x')
+                check(g.recv(1) == b'x', 'no data')
+    with lab.server.listen() as listener:
+        flood = []
+        with contextlib.suppress(OSError):
+            for _ in range(500):
+                flood.append(lab.guest.connect(SERVER, port_of(listener), 1))
+        check(len(flood) >= 150, 'only %d connections' % len(flood))
+        for s in flood:
+            s.close()
+    log = v.stop()
+    check(v.p.returncode == 0 and 'Too many open files' not in log, 'the engine ran out: ' + log)
+
+
 def test_forward_refused(lab):
     with lab.host.listen('127.0.0.1') as taken:
         code, out = sh(VMLAN, 'user', '--hostfwd', 'tcp:127.0.0.1:%d-:22' % port_of(taken),
@@ -222,5 +252,5 @@ def test_forward_refused(lab):
 
 run(test_engine_comes_back, test_engine_that_keeps_dying, test_nothing_is_left, test_namespace_ends,
     test_named_namespace_ends, test_taken_interface, test_command, test_command_is_told, test_stream_socket,
-    test_dialled_socket, test_given_descriptor, test_counters_on_demand, test_capture_on_a_full_disk,
+    test_dialled_socket, test_given_descriptor, test_counters_on_demand, test_capture_on_a_full_disk, test_descriptors,
     test_forward_refused)
