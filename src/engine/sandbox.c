@@ -6,7 +6,8 @@
  *    add kernel code that a guest could reach and nothing else. Without it, a user namespace first, with
  *    our own ids mapped to themselves. Never a network namespace: the engine's sockets are the host's.
  * 3. The bounding set, which needs CAP_SETPCAP and reads /proc.
- * 4. An empty, read-only tmpfs as the root, the old one detached.
+ * 4. An empty, read-only tmpfs as the root, the old one detached. In a chroot whose root is no mount point
+ *    nothing can be detached: there the tmpfs is one that is mounted nowhere, and the root is changed to it.
  * 5. Root becomes nobody. A ping socket is allowed by group (net.ipv4.ping_group_range, checked at
  *    socket()), so that one group in that range is kept where there is one.
  * 6. All capabilities, then dumpable off: no ptrace by other processes of the same user. (Earlier it
@@ -250,6 +251,26 @@ static bool unshare_mounts(bool privileged)
 	return unshare(CLONE_NEWNS) == 0;
 }
 
+/* By chroot(), which is as good once no capability is left and no descriptor leads out. Mounting anything at
+ * a path is not an option: the file system below may be shared with the host's other mount namespaces, to
+ * which the mount would spread, and in a chroot there is no path by which to end that. */
+static bool chroot_to_nothing(void)
+{
+	static const char *const settings[][2] = {{"nr_inodes", "2"}, {"nr_blocks", "1"}, {"mode", "0555"}};
+	_cleanup_close_ int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+
+	if (fs < 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
+		if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, settings[i][0], settings[i][1], 0) < 0)
+			return false;
+	if (syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return false;
+	_cleanup_close_ int root = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC,
+		MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSUID);
+	return root >= 0 && fchdir(root) == 0 && chroot(".") == 0;
+}
+
 /* Any folder will do to mount on: it goes away with everything else. */
 static bool mount_and_pivot(void)
 {
@@ -257,7 +278,7 @@ static bool mount_and_pivot(void)
 	bool mounted = false;
 
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return false;
+		return errno == EINVAL && chroot_to_nothing(); /* no mount point */
 	for (size_t i = 0; i < ARRAY_SIZE(places) && !mounted; i++)
 		mounted = mount("none", places[i], "tmpfs", MS_NODEV | MS_NOEXEC | MS_NOSUID,
 				  "nr_inodes=2,nr_blocks=1,mode=0555") == 0 &&
