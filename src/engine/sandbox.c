@@ -163,13 +163,13 @@ static bool write_small(const char *path, const char *text)
 	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
 }
 
-static const char *namespace_remedy(void)
+const char *sandbox_namespace_remedy(void)
 {
 	char value[16];
 
 	read_small("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", value, sizeof(value));
 	if (value[0] == '1')
-		return "install an AppArmor profile for vmlan with the rule \"userns,\"";
+		return "install the AppArmor profile that comes with vmlan (apparmor/vmlan)";
 	read_small("/proc/sys/kernel/unprivileged_userns_clone", value, sizeof(value));
 	if (value[0] == '0')
 		return "sysctl -w kernel.unprivileged_userns_clone=1";
@@ -398,7 +398,7 @@ int sandbox_enter(pid_t parent, char ret_missing[SANDBOX_TEXT_BYTES])
 		return -EPERM;
 	bool privileged = has_cap(CAP_SYS_ADMIN);
 	bool is_root = geteuid() == 0 && has_cap(CAP_SETUID) && has_cap(CAP_SETGID);
-	const char *remedy = namespace_remedy();
+	const char *remedy = sandbox_namespace_remedy();
 	gid_t ping_group;
 	const gid_t *kept = is_root && find_ping_group(&ping_group) ? &ping_group : NULL;
 	int r = drop_bounding_set();
@@ -411,9 +411,10 @@ int sandbox_enter(pid_t parent, char ret_missing[SANDBOX_TEXT_BYTES])
 			remedy);
 	if (r == 0 && is_root && privileged && !become_nobody(kept))
 		report(&missing, "runs as root, since there is no user %d here", NOBODY);
-	/* A new user namespace came with a full set of everything. */
+	/* A new user namespace came with a full set of everything; where AppArmor makes it a powerless one, not
+	 * even this can be dropped, nor gained from. */
 	if (r == 0 && capng_get_caps_process() == 0)
-		r = drop_bounding_set();
+		(void)drop_bounding_set();
 	if (r == 0)
 		r = drop_caps();
 	if (r == 0)
