@@ -108,13 +108,14 @@ need_packages() {
 	apt_install "$prefix" "${missing[@]}" || die "apt-get could not install ${missing[*]}"
 }
 
-# need_build DIR [MESON_ARGUMENT...]: sets the folder up once, and compiles; what goes wrong is shown.
+# need_build DIR [MESON_ARGUMENT...]: sets the folder up once, and compiles ($TARGET only, if that is set); what
+# goes wrong is shown.
 need_build() {
 	local dir=$1
 	shift
 	mkdir -p "$dir"
 	{ [ -f "$dir/build.ninja" ] || meson setup "$dir" "$@"; } >"$dir/compile.log" 2>&1 &&
-		ninja -C "$dir" -j "${JOBS:-2}" >>"$dir/compile.log" 2>&1 && return 0
+		ninja -C "$dir" -j "${JOBS:-2}" ${TARGET:-} >>"$dir/compile.log" 2>&1 && return 0
 	tail -n 20 "$dir/compile.log" >&2
 	return 1
 }
