@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What tools/test starts: three builds, the Meson suites in each, the scripts of tests/netns and tests/vm, lint.
+"""What tools/test starts: three builds, the Meson suites in each, the scripts of tests/vhost,
+tests/netns and tests/vm, lint.
 
 Every build, Meson test, script and lint check counts as one. A test skips by exit status 77, and its last line
 of output is the reason; it never counts as passed. Logs go to build/logs.
@@ -23,12 +24,11 @@ SKIP = 77
 JOBS = os.environ.get("JOBS", "2")
 LOGS = "build/logs"
 MESON_SUITES = ("unit", "fuzz", "sim", "cli", "platform")
-SCRIPT_SUITES = ("netns", "vm")
+SCRIPT_SUITES = ("vhost", "netns", "vm")
+SANITIZED_SCRIPTS = {"vhost", "netns", "vm"}  # in the build with sanitizers too
+SANITIZED_VM = {"test-user-virtio"}  # of vm only the cheapest
 SUITES = ("build", *MESON_SUITES, *SCRIPT_SUITES, "lint")
-SCRIPT_LIMIT_S = {"netns": 120, "vm": 240}
-# The builds whose binary the scripts of a suite run against; with sanitizers only the cheapest guest.
-SCRIPT_BUILDS = {"netns": ("build", "build-asan"), "vm": ("build", "build-asan")}
-SANITIZED_VM = ("test-user-virtio",)
+SCRIPT_LIMIT_S = {"vhost": 180, "netns": 120, "vm": 240}
 
 # The build folders: what each is set up with, and what its tests run under.
 Build = collections.namedtuple("Build", "folder compiler options environment slowness")
@@ -226,7 +226,7 @@ def wanted_builds(arguments):
         return BUILDS[:1]
     if suites & {"build", *MESON_SUITES}:
         return BUILDS
-    return tuple(b for b in BUILDS if b.folder == "build" or b.folder == "build-asan" and suites & set(SCRIPT_BUILDS) or
+    return tuple(b for b in BUILDS if b.folder == "build" or b.folder == "build-asan" and SANITIZED_SCRIPTS & suites or
                  b.folder == "build-clang" and "lint" in suites)
 
 
@@ -249,7 +249,8 @@ def main():
     for suite in SCRIPT_SUITES:
         if suite in arguments.suites:
             stage(suite)
-            script_tests(suite, [build for build in usable if build.folder in SCRIPT_BUILDS[suite]], tally)
+            folders = ("build", "build-asan") if suite in SANITIZED_SCRIPTS else ("build",)
+            script_tests(suite, [build for build in usable if build.folder in folders], tally)
     if "lint" in arguments.suites:
         stage("lint")
         lint_checks(tally)
