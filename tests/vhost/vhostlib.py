@@ -460,7 +460,7 @@ class Bed:
     """A network to be attacked."""
 
     def __init__(self):
-        self.tmp, self.vmlans = tempfile.mkdtemp(), []
+        self.tmp, self.vmlans, self.prefix = tempfile.mkdtemp(), [], []
         self.attacked, self.good, stream = (os.path.join(self.tmp, n) for n in ('attacked', 'good', 'witness'))
         self.v = Vmlan(self, ['vhost-user:' + self.attacked, 'vhost-user:' + self.good, 'stream:' + stream])
         self.witness = Witness(stream)
