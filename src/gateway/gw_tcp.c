@@ -239,7 +239,6 @@ void gw_tcp_established(struct gateway *g, struct flow *f, const struct tcp *t)
 	s->snd_una = s->snd_nxt = s->snd_max = s->iss + 1;
 	s->snd_wnd = t->flags & TCP_SYN ? t->window : (uint32_t)t->window << s->guest_wscale;
 	s->n_retries = 0;
-	s->flags |= GW_TCP_READABLE;
 	flow_mark(g->flows, f);
 }
 
@@ -431,10 +430,10 @@ static void connected(struct gateway *g, struct flow *f, uint32_t events)
 			return;
 		}
 	}
-	if (!(events & EPOLLOUT))
-		return;
 	if (events & EPOLLIN)
 		s->flags |= GW_TCP_READABLE;
+	if (!(events & EPOLLOUT))
+		return;
 	s->state = GW_TCP_SYN_RCVD;
 	s->snd_nxt = s->snd_max = s->iss + 1;
 	/* A new socket has room for a first flight; how much more is looked at when that has come. */
