@@ -7,11 +7,11 @@
 #include "cli.h"
 #include "guest.h"
 #include "log.h"
-#include "qemu_plan.h"
+#include "qemu_vhost.h"
 
 struct run_options {
 	struct user_conf conf; /* what goes for each network */
-	bool dry_run;
+	bool dry_run, no_vhost_user;
 };
 
 /* A run under way. */
@@ -42,6 +42,7 @@ static const struct cli_option options[] = {
 	{"dry-run", 'n', NULL, "print what would be started, and start nothing", FLAG(dry_run)},
 	{"mtu", 0, "BYTES", "576 to 65520: the MTU that DHCP tells the guest", set_mtu},
 	{"pcap", 0, "FILE", "write all frames to FILE (of a 2nd network to FILE.1)", set_pcap},
+	{"no-vhost-user", 0, NULL, "leave the guest's memory alone: frames pass a socket", FLAG(no_vhost_user)},
 	{"stats", 0, NULL, "print counters at the end", FLAG(conf.stats)},
 	{"no-host-loopback", 0, NULL, "the router's address does not lead to the host's own",
 		FLAG(conf.no_host_loopback)},
@@ -63,19 +64,26 @@ static void run_done(struct run *r)
 	cli_args_done(&r->args);
 }
 
+static bool has_kvm(void)
+{
+	_cleanup_close_ int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	return fd >= 0;
+}
+
 /* Where there is no `kvm`, it is qemu-system-x86_64, with KVM if that can be used. */
 static bool replace_kvm(struct run *r)
 {
-	_cleanup_close_ int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	static char name[] = "qemu-system-x86_64", option[] = "-enable-kvm";
 	char path[PATH_MAX];
+	bool kvm = has_kvm();
 
 	if (guest_find_command(name, path) < 0)
 		return false;
 	log_info("there is no command 'kvm' here: running %s %s", name,
-		fd >= 0 ? option : "without KVM, for /dev/kvm cannot be used");
+		kvm ? option : "without KVM, for /dev/kvm cannot be used");
 	r->argv[0] = name;
-	if (fd >= 0) {
+	if (kvm) {
 		memmove(r->argv + 2, r->argv + 1, (size_t)r->argc * sizeof(*r->argv));
 		r->argv[1] = option;
 		r->argc++;
@@ -105,6 +113,13 @@ static void print_line_error(const struct cli_verb *v, const struct run *r, cons
 	cli_print_error(v, NULL, q->arg >= 0 && q->arg < r->argc ? r->argv[q->arg] : NULL, &e);
 }
 
+static int join_by_vhost(struct run *r, const struct qemu_version *version)
+{
+	struct qemu_vhost_options o = {.off = r->options.no_vhost_user, .has_kvm = has_kvm()};
+
+	return qemu_vhost_apply(&r->plan, version, &o);
+}
+
 /* 0, or the exit status. */
 static int make_plan(const struct cli_verb *v, struct run *r, const char *path)
 {
@@ -120,6 +135,8 @@ static int make_plan(const struct cli_verb *v, struct run *r, const char *path)
 			log_warn("%s does not say its version; it is joined as QEMU of any age", path);
 		x = qemu_plan_make(&r->line, &version, &r->plan, &e);
 	}
+	if (x == 0)
+		x = join_by_vhost(r, &version);
 	if (x == -ENOMEM) {
 		log_error("no memory");
 		return CLI_FAILED;
@@ -130,6 +147,10 @@ static int make_plan(const struct cli_verb *v, struct run *r, const char *path)
 	}
 	for (unsigned int i = 0; i < r->plan.n_notes; i++)
 		log_info("%s", r->plan.notes[i]);
+	for (unsigned int i = 0; i < r->plan.n_networks && !r->options.dry_run; i++)
+		if (r->plan.networks[i].why_stream[0])
+			log_info("network %s: by a socket rather than vhost-user: %s", r->plan.networks[i].name,
+				r->plan.networks[i].why_stream);
 	return 0;
 }
 
@@ -163,12 +184,16 @@ static int make_cables(struct run *r)
 	if (!fds || !r->networks)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < n; i++)
-		r->networks[i] = (struct guest_network){.guest_fd = -1, .engine_fd = -1, .ready_fd = -1};
+		r->networks[i] = (struct guest_network){.conf = &r->plan.networks[i].conf,
+			.guest_fd = -1,
+			.guest_life_fd = -1,
+			.engine_fd = -1,
+			.ready_fd = -1};
 	for (unsigned int i = 0; i < n; i++) {
 		struct guest_network *g = &r->networks[i];
 
 		g->name = r->plan.networks[i].name;
-		g->conf = &r->plan.networks[i].conf;
+		g->by_vhost = r->plan.networks[i].by_vhost;
 		if (!apply_options(&r->options, i, g->conf))
 			return -ENAMETOOLONG;
 		x = guest_cable_new(g);
@@ -196,11 +221,12 @@ static void print_forward(const struct user_conf *c, const struct user_forward *
 	(void)printf(":%u\n", f->guest_port);
 }
 
-static void print_network(const struct guest_network *n)
+static void print_network(const struct guest_network *n, const char *why_stream)
 {
 	const struct user_conf *c = n->conf;
 
-	(void)printf("# network %s: QEMU's descriptor %d\n", n->name, n->guest_fd);
+	(void)printf("# network %s: QEMU's descriptor %d, %s%s%s\n", n->name, n->guest_fd,
+		n->by_vhost ? "for vhost-user" : "a socket", *why_stream ? " rather than vhost-user: " : "", why_stream);
 	print_addr("#   ", c->net_be);
 	(void)printf("/%d", __builtin_popcount(c->mask_be));
 	print_addr(", router ", c->host_be);
@@ -235,7 +261,7 @@ static void print_quoted(const char *s)
 static int dry_run(const struct run *r)
 {
 	for (unsigned int i = 0; i < r->plan.n_networks; i++)
-		print_network(&r->networks[i]);
+		print_network(&r->networks[i], r->plan.networks[i].why_stream);
 	for (char **a = r->new_argv; *a; a++) {
 		print_quoted(*a);
 		(void)fputc(a[1] ? ' ' : '\n', stdout);

@@ -3,8 +3,8 @@
  * does not end the network under it. QEMU is a child in our process group: a key such as Ctrl-C reaches it
  * from the terminal, once; a signal that a process sends to us is passed on.
  *
- * A network ends by itself when nobody has QEMU's end of its cable open any more. That is how the networks
- * outlive us with a QEMU that daemonizes. No other process may hold that end, therefore: all descriptors
+ * A network ends by itself when nobody has QEMU's end of its cable open any more, or, where QEMU connects and
+ * may connect again, of a pipe beside it. That is how the networks outlive us with a QEMU that daemonizes. No other process may hold that end, therefore: all descriptors
  * are closed on exec, QEMU's copies excepted, and each network closes everything that is not its own.
  *
  * What a network prints goes where our own output goes. Only of a QEMU that daemonizes it is relayed, for a
@@ -23,6 +23,7 @@
 #include "clock.h"
 #include "cli.h"
 #include "log.h"
+#include "nameless.h"
 #include "parent.h"
 
 #define VERSION_TIMEOUT_MS 5000
@@ -123,6 +124,13 @@ int guest_cable_new(struct guest_network *n)
 {
 	int fds[2];
 
+	if (n->by_vhost) {
+		if (pipe2(fds, O_CLOEXEC) < 0)
+			return -errno;
+		n->conf->life_fd = fds[0];
+		n->guest_life_fd = fds[1];
+		return nameless_listen(&n->engine_fd, &n->guest_fd);
+	}
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
 		return -errno;
 	n->guest_fd = fds[0];
@@ -133,8 +141,10 @@ int guest_cable_new(struct guest_network *n)
 void guest_cable_done(struct guest_network *n)
 {
 	util_close(&n->guest_fd);
+	util_close(&n->guest_life_fd);
 	util_close(&n->engine_fd);
 	util_close(&n->ready_fd);
+	util_close(&n->conf->life_fd);
 }
 
 static int compare_ints(const void *a, const void *b)
@@ -142,10 +152,10 @@ static int compare_ints(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-/* Closes all but the first three and two more. */
-static int close_others(int a, int b)
+/* Closes all but the first three and three more (-1: none). */
+static int close_others(int a, int b, int c)
 {
-	int keep[] = {2, a, b};
+	int keep[] = {2, MAX(a, 2), MAX(b, 2), MAX(c, 2)};
 
 	qsort(keep, ARRAY_SIZE(keep), sizeof(keep[0]), compare_ints);
 	for (unsigned int i = 0; i < ARRAY_SIZE(keep); i++) {
@@ -175,7 +185,7 @@ static int serve(const struct guest *g, struct guest_network *n, int ready_fd, i
 	int r = redirect(relay_fd);
 
 	if (r == 0)
-		r = close_others(n->engine_fd, ready_fd);
+		r = close_others(n->engine_fd, n->conf->life_fd, ready_fd);
 	if (r == 0 && (setsid() < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
 			      sigprocmask(SIG_SETMASK, &g->mask, NULL) < 0))
 		r = -errno;
@@ -188,7 +198,7 @@ static int serve(const struct guest *g, struct guest_network *n, int ready_fd, i
 
 static int start_network(const struct guest *g, struct guest_network *n, int relay_fd)
 {
-	struct user_port p = {.kind = USER_PORT_FD, .fd = n->engine_fd};
+	struct user_port p = {.kind = USER_PORT_FD, .fd = n->engine_fd, .vhost = n->by_vhost};
 	_cleanup_close_ int ready = -1;
 	int fds[2], r = user_conf_add_port(n->conf, &p);
 
@@ -206,6 +216,7 @@ static int start_network(const struct guest *g, struct guest_network *n, int rel
 	if (n->pid == 0)
 		exit(serve(g, n, TAKE_FD(ready), relay_fd));
 	util_close(&n->engine_fd);
+	util_close(&n->conf->life_fd);
 	return 0;
 }
 
@@ -328,8 +339,10 @@ static void exec_guest(struct guest *g, pid_t parent, int error_fd)
 	/* Should we be killed, QEMU is told, and its networks end with it. */
 	if (prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && getppid() == parent &&
 		sigprocmask(SIG_SETMASK, &g->mask, NULL) == 0) {
-		for (unsigned int i = 0; i < g->n; i++)
+		for (unsigned int i = 0; i < g->n; i++) {
 			(void)fcntl(g->networks[i].guest_fd, F_SETFD, 0);
+			(void)fcntl(g->networks[i].guest_life_fd, F_SETFD, 0);
+		}
 		(void)execvp(g->argv[0], g->argv);
 	}
 	error = errno;
@@ -355,8 +368,10 @@ static int start_guest(struct guest *g)
 		g->pid = 0;
 		return -errno;
 	}
-	for (unsigned int i = 0; i < g->n; i++)
+	for (unsigned int i = 0; i < g->n; i++) {
 		util_close(&g->networks[i].guest_fd);
+		util_close(&g->networks[i].guest_life_fd);
+	}
 	if (read(from, &error, sizeof(error)) != (ssize_t)sizeof(error))
 		return 0;
 	(void)waitpid(g->pid, &g->status, 0);

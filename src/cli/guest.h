@@ -16,7 +16,9 @@ int guest_ask_version(const char *path, char *ret, size_t n);
 struct guest_network {
 	const char *name;
 	struct user_conf *conf; /* gets the engine's end as its port */
+	bool by_vhost;          /* the engine's end listens, and QEMU's is where to connect */
 	int guest_fd;           /* QEMU's end: closed on exec until QEMU's own */
+	int guest_life_fd;      /* by_vhost: QEMU has it for as long as it runs; else -1 */
 	int engine_fd;
 	pid_t pid; /* 0: not running */
 	int ready_fd;

@@ -25,6 +25,7 @@ void user_conf_init(struct user_conf *ret)
 	*ret = (struct user_conf){
 		.net_be = htonl(NET_DEFAULT),
 		.mask_be = htonl(~0u << (32 - NET_DEFAULT_BITS)),
+		.life_fd = -1,
 	};
 }
 

@@ -57,6 +57,7 @@ struct user_conf {
 	struct user_port *ports; /* heap */
 	unsigned int n_ports;
 	char **command; /* after --, NULL if none; points into argv */
+	int life_fd;    /* the network ends when nobody has the other end of this pipe any more; -1: none */
 };
 
 /* The defaults: 10.0.2.0/24, no port; MTU 0: each port kind's own. host_be, dns_be and dhcp_start_be stay

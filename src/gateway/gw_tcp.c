@@ -608,8 +608,19 @@ static void established_timer(struct gateway *g, struct flow *f)
 	}
 }
 
+static bool is_abandoned(struct gateway *g, struct flow *f)
+{
+	const struct port *p = gw_port(g, f);
+
+	return p && p->last_rx_ms && gw_now(g) > p->last_rx_ms + GW_TCP_GONE_MS;
+}
+
 void gw_tcp_timer_due(struct gateway *g, struct flow *f)
 {
+	if (f->tcp.state == GW_TCP_ESTABLISHED && is_abandoned(g, f)) {
+		gw_tcp_reset(g, f);
+		return;
+	}
 	switch (f->tcp.state) {
 	case GW_TCP_RESOLVING:
 		resolve(g, f);

@@ -42,6 +42,7 @@
 #define GW_TCP_RETRIES     12     /* of a guest that is alive; a silent one may be paused */
 #define GW_TCP_KEEP_MS     7200000
 #define GW_TCP_WATCH_MS    5000
+#define GW_TCP_GONE_MS     86400000 /* a port silent for so long has no guest any more, not a paused one */
 #define GW_TCP_PEEK_OVER   (256u << 10)
 #define GW_TCP_WSCALE      8
 #define GW_TCP_HEAD_BYTES  (ETH_HEADER_BYTES + IP4_HEADER_BYTES + TCP_HEADER_BYTES)

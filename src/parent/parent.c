@@ -387,6 +387,16 @@ static void on_file_change(void *ctx, uint32_t arg, uint32_t events)
 			port_gone(p, i);
 }
 
+/* Whoever this network was for is gone. */
+static void on_life_end(void *ctx, uint32_t arg, uint32_t events)
+{
+	struct parent *p = ctx;
+
+	(void)loop_unwatch(p->loop, p->conf->life_fd);
+	if (!p->quitting)
+		quit(p, 0);
+}
+
 /* The start. */
 
 static bool open_forwards(struct parent *p)
@@ -471,6 +481,11 @@ static int watch_host(struct parent *p)
 		return r;
 	hostdns_watch(NULL, p->inotify_fd);
 	hostdns_read(NULL, &p->resolvers);
+	if (p->conf->life_fd >= 0) {
+		r = watch(p, p->conf->life_fd, on_life_end, 0);
+		if (r < 0)
+			return r;
+	}
 	int source = loop_source_add(p->loop, on_process_end, p);
 	for (unsigned int i = 0; i < p->conf->n_ports && source >= 0; i++) {
 		if (p->conf->ports[i].kind == USER_PORT_NETNS && !p->conf->ports[i].fresh)

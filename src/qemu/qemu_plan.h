@@ -2,6 +2,7 @@
 /* From a QEMU line to the networks that we serve for it, and the line that joins QEMU to them. */
 #pragma once
 
+#include "qemu_memory.h"
 #include "qemu_net.h"
 #include "qemu_user.h"
 
@@ -16,6 +17,8 @@ bool qemu_version_is_at_least(const struct qemu_version *v, unsigned int major, 
 struct qemu_network {
 	struct user_conf conf; /* no ports yet */
 	char *name;            /* heap: the id of the back end, or what stands for it */
+	bool by_vhost;         /* qemu_vhost.h: QEMU connects to the descriptor, rather than to have it */
+	char why_stream[QEMU_WHY_BYTES]; /* for a person; empty: nobody asked for more */
 };
 
 /* An argument of the new line; one with a network has the number of QEMU's descriptor between its parts. */

@@ -224,6 +224,36 @@ class Run(unittest.TestCase):
         line = lines[-2]
         self.assertTrue(line.startswith(f"{QEMU} -hda 'it'\\''s a.img' -net nic,netdev=vmlan0 -netdev stream,"), line)
 
+    def test_vhost_user(self):
+        line = (QEMU, "-m", "64", "-net", "nic,model=virtio", "-net", "user")
+        r = self.run_vmlan("--", *line, FAKE_QEMU="connect")
+        argv, fds, said = r.stdout.split("\n")[:3]
+        # QEMU has a place to connect to, as often as it likes, a pipe, and no other descriptor of ours.
+        place = int(argv.split("path=/proc/self/fd/")[1].split(",")[0])
+        self.assertEqual((len(fds.split()), said, r.returncode), (3, f"connected {place} twice", 0))
+        self.assertIn(str(place), fds.split())
+        self.assertIn("-object memory-backend-memfd,id=vmlan-memory,size=64M,share=on", argv)
+        self.assertEqual(r.stderr.count(DOUBLE + "port closed"), 1)
+        self.assertNotIn("socket rather than", r.stderr)
+        r = self.run_vmlan("--no-vhost-user", *line)
+        self.assertIn("-netdev stream,", r.stdout)
+        self.assertNotIn("memory", r.stdout + r.stderr)
+        r = self.run_vmlan(QEMU)
+        self.assertIn("network vmlan0: by a socket rather than vhost-user: the NIC is QEMU's default", r.stderr)
+
+    def test_vhost_user_dry_run(self):
+        r = self.run_vmlan("-n", QEMU, "-m", "64", "-nic", "user,model=virtio", "-nic", "user,model=e1000")
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        self.assertRegex(r.stdout, r"# network vmlan0: QEMU's descriptor \d+, for vhost-user\n")
+        self.assertRegex(r.stdout, r"# network vmlan1: .* a socket rather than vhost-user: the NIC is e1000")
+        self.assertRegex(r.stdout, r"-chardev socket,id=vmlan0-socket,path=/proc/self/fd/\d+,reconnect=1 -nic vhost-user,")
+
+    def test_vhost_user_without_a_folder(self):
+        # Where it may be made is tried in turn.
+        r = self.run_vmlan(QEMU, "-m", "64", "-nic", "user,model=virtio", XDG_RUNTIME_DIR="/proc", TMPDIR="relative")
+        self.assertEqual(r.returncode, 0)
+        self.assertIn("/proc/self/fd/", r.stdout)
+
     def test_notes(self):
         r = self.run_vmlan(QEMU, "-netdev", "user,id=n,tftp=/srv")
         self.assertEqual(r.returncode, 0)

@@ -3,7 +3,7 @@
  * made of what came in, and each network must be one that passes its own check. */
 #include <stdio.h>
 
-#include "qemu_plan.h"
+#include "qemu_vhost.h"
 
 #define ARGS_MAX 256
 
@@ -43,6 +43,23 @@ static void check_others(const struct qemu_line *l, char **new_argv)
 			new_argv++;
 		}
 	}
+}
+
+/* Joining by vhost-user takes nothing away either, and has a reason where it does nothing. */
+static void check_vhost(struct qemu_plan *p, const struct qemu_version *v, const struct qemu_line *l)
+{
+	struct qemu_vhost_options o = {.has_kvm = v->minor == 2};
+	_cleanup_free_ int *fds = calloc((size_t)p->n_networks + 1, sizeof(*fds));
+	char **new_argv;
+
+	require(fds != NULL);
+	require(qemu_vhost_apply(p, v, &o) == 0);
+	for (unsigned int i = 0; i < p->n_networks; i++)
+		require(p->networks[i].by_vhost == (p->networks[i].why_stream[0] == '\0'));
+	new_argv = qemu_plan_argv(p, fds);
+	require(new_argv != NULL);
+	check_others(l, new_argv);
+	new_argv = qemu_argv_free(new_argv);
 }
 
 static void check(const struct qemu_plan *p, const struct qemu_line *l)
@@ -88,12 +105,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 	r = qemu_line_parse(argc, argv, &l, &e);
 	if (r == 0)
 		r = qemu_plan_make(&l, &v, &p, &e);
-	if (r == 0)
+	if (r == 0) {
 		check(&p, &l);
-	else
+		check_vhost(&p, &v, &l);
+	} else {
 		require(r == -EINVAL && e.arg < argc && strlen(e.text) > 0 &&
 			(e.arg < 0 ||
 				(e.at <= strlen(argv[e.arg]) && e.n_bytes <= strlen(argv[e.arg]) - e.at)));
+	}
 	qemu_plan_done(&p);
 	qemu_line_done(&l);
 	return 0;

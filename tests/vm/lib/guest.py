@@ -81,6 +81,7 @@ class Guest:
                         "-serial", "chardev:serial", "-monitor", "none",
                         "-qmp", f"unix:{self.qmp_path},server=on,wait=off", *extra, *network]
         self.process = self.serial = self._qmp = None
+        self.events = []
         self._pending = b""
         self._next_id = 0
 
@@ -89,11 +90,14 @@ class Guest:
         need(self.command[0])
         began = time.monotonic()
         self._spawn()
-        deadline = began + BOOT_S
+        self.wait_boot()
+        return time.monotonic() - began
+
+    def wait_boot(self):
+        deadline = time.monotonic() + BOOT_S
         while not (line := self._line(deadline)).startswith("@@ boot"):
             if line:
                 print(f"{self.name}: {line}")
-        return time.monotonic() - began
 
     def _spawn(self):
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL)
@@ -177,6 +181,13 @@ class Guest:
             expect("error" not in answer, f"{self.name}: QMP {command}: {answer.get('error')}")
             if "return" in answer:
                 return answer["return"]
+            self.events.append(answer)
+
+    def wait_deleted(self, device):
+        """Waits until QEMU has let go of a device that was told to go."""
+        while not any(e["event"] == "DEVICE_DELETED" and e["data"].get("device") == device for e in self.events):
+            self.events.append(json.loads(self._qmp.readline()))
+        self.events.clear()
 
     def power_off(self, timeout_s=20):
         """Powers the guest off; the exit status of what was started."""

@@ -180,6 +180,13 @@ class World:
         """Waits until no vmlan and no QEMU runs here any more."""
         self.wait_for(lambda: not self.running(), lambda: f"the end of {self.running()}", timeout_s)
 
+    def outside_process(self, *command):
+        """Starts a command in the outside's network."""
+        def enter():
+            with open(f"/proc/{self._outside.pid}/ns/net", "rb") as ns:
+                syscall("setns", ns.fileno(), CLONE_NEWNET)
+        return subprocess.Popen(command, preexec_fn=enter)
+
     def outside_socket(self, kind=socket.SOCK_STREAM):
         """A socket of the outside's network, for connections in."""
         made = []
