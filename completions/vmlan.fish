@@ -9,11 +9,12 @@ end
 complete -c vmlan -f
 complete -c vmlan -n __fish_use_subcommand -a run -d 'run a QEMU line'
 complete -c vmlan -n __fish_use_subcommand -a user -d 'serve a user-mode network'
+complete -c vmlan -n __fish_use_subcommand -a explain -d 'say what a QEMU line means'
 complete -c vmlan -n __fish_use_subcommand -a help -d 'list the verbs'
 complete -c vmlan -n __fish_use_subcommand -a version -d 'print the version'
-complete -c vmlan -n '__fish_seen_subcommand_from help' -a 'run user version'
+complete -c vmlan -n '__fish_seen_subcommand_from help' -a 'run user explain version'
 complete -c vmlan -n '__fish_seen_subcommand_from run' -a '(__vmlan_options run)'
-complete -c vmlan -n '__fish_seen_subcommand_from run' -a '(__fish_complete_command)'
+complete -c vmlan -n '__fish_seen_subcommand_from run explain' -a '(__fish_complete_command)'
 complete -c vmlan -n '__fish_seen_subcommand_from user' -a '(__vmlan_options user)'
 complete -c vmlan -n '__fish_seen_subcommand_from user' -a 'stream: vhost-user: fd: netns netns:'
 complete -c vmlan -n '__fish_seen_subcommand_from run user' -l pcap -rF
