@@ -5,6 +5,7 @@
 #include "qemu_hub.h"
 #include "qemu_maker.h"
 #include "qemu_moved.h"
+#include "qemu_nic.h"
 
 int qemu_grow(void **array, unsigned int n, size_t size)
 {
@@ -193,16 +194,53 @@ static int emit_back_end(struct qemu_maker *m, const struct qemu_part *p, const 
 	return emit_port(m, d, p->hub, d->id);
 }
 
+/* What a NIC's option is called as a property of its device; NULL: it is none. */
+static const char *property_of(const char *key, const struct qemu_nic *nic)
+{
+	static const char *const names[][2] = {
+		{"macaddr", "mac"}, {"name", "id"}, {"id", "id"}, {"addr", "addr"}};
+
+	if (strcmp(key, "vectors") == 0 && nic && strcmp(nic->driver, "virtio_net") == 0)
+		return "vectors";
+	for (unsigned int i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(key, names[i][0]) == 0)
+			return names[i][1];
+	return NULL;
+}
+
+/* "-net nic" as "-device MODEL". */
+static int emit_device(struct qemu_maker *m, const struct qemu_part *p, const char *netdev)
+{
+	_cleanup_(qemu_text_done) struct qemu_text t = {0};
+	const char *model = qemu_opts_value(&p->opts, "model");
+	const struct qemu_nic *nic = qemu_nic_find(model ? model : qemu_line_default_model(m->line));
+
+	qemu_text_add_value(&t, nic ? nic->name : model);
+	for (unsigned int i = 0; i < p->opts.n; i++) {
+		const char *property = property_of(p->opts.v[i].key, nic);
+
+		if (property)
+			add_pair(&t, property, p->opts.v[i].value);
+	}
+	add_pair(&t, "netdev", netdev);
+	return add_option(m, "-device", &t);
+}
+
 static int emit_nic(struct qemu_maker *m, const struct qemu_part *p, const struct qemu_decision *d)
 {
-	int r;
+	bool needs_device = p->kind == QEMU_PART_NET_NIC && qemu_opts_find(&p->opts, "addr") &&
+			    qemu_maker_ignores_addr(m);
+	const char *netdev = qemu_opts_value(&p->opts, "netdev");
+	int r = d->join == QEMU_JOIN_PORTS ? emit_port(m, d, p->hub, NULL) : 0;
 
-	if (d->join == QEMU_JOIN_CABLE)
-		return emit_rewritten(m, p, d, d->id);
-	if (d->join == QEMU_JOIN_PORTS) {
-		r = emit_port(m, d, p->hub, NULL);
-		return r < 0 ? r : emit_rewritten(m, p, d, d->port_id);
-	}
+	if (r < 0)
+		return r;
+	if (d->join != QEMU_JOIN_KEEP)
+		netdev = d->join == QEMU_JOIN_PORTS ? d->port_id : d->id;
+	if (needs_device && netdev)
+		return emit_device(m, p, netdev);
+	if (d->join != QEMU_JOIN_KEEP)
+		return emit_rewritten(m, p, d, netdev);
 	/* A name= is a property that some device may have. */
 	if (p->kind == QEMU_PART_NET_NIC && has_old_words(p))
 		return emit_rewritten(m, p, d, NULL);

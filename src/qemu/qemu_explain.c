@@ -89,16 +89,11 @@ void qemu_text_add_quoted(struct qemu_text *t, const char *word)
 	qemu_text_add(t, "'");
 }
 
-static const char *default_model(const struct qemu_line *l)
-{
-	return l->machine && strstr(l->machine, "q35") ? "e1000e" : "e1000";
-}
-
 static void explain_nic(const struct qemu_line *l, const struct qemu_part *p, struct qemu_text *t)
 {
 	const char *model =
 		p->kind == QEMU_PART_DEVICE ? qemu_part_type(p) : qemu_opts_value(&p->opts, "model");
-	const struct qemu_nic *nic = qemu_nic_find(model ? model : default_model(l));
+	const struct qemu_nic *nic = qemu_nic_find(model ? model : qemu_line_default_model(l));
 
 	qemu_text_add(t, IN "A network card of the guest: ");
 	if (nic)
@@ -108,7 +103,7 @@ static void explain_nic(const struct qemu_line *l, const struct qemu_part *p, st
 	if (!model)
 		qemu_text_addf(t,
 			IN "model= is not said: QEMU's default is %s on this machine; once it was rtl8139.\n",
-			default_model(l));
+			qemu_line_default_model(l));
 }
 
 static void explain_back_end(const struct qemu_part *p, struct qemu_text *t)
@@ -248,7 +243,7 @@ static void explain_default(const struct qemu_line *l, const struct qemu_plan *p
 	qemu_text_addf(t,
 		"No network option: QEMU takes that for -net nic -net user.\n" IN
 		"The NIC is QEMU's default, %s on this machine; once it was rtl8139.\n",
-		default_model(l));
+		qemu_line_default_model(l));
 	explain_fate(l, p, -1, t);
 }
 

@@ -42,6 +42,7 @@ void qemu_hub_get(const struct qemu_line *l, int number, struct qemu_hub *ret)
 			ret->n_nics++;
 			ret->nic = (int)i;
 			ret->has_device = ret->has_device || p->kind == QEMU_PART_DEVICE;
+			ret->has_addr = ret->has_addr || qemu_opts_find(&p->opts, "addr");
 		} else if (qemu_hub_is_back_end(p)) {
 			ret->n_back_ends++;
 			ret->back_end = (int)i;

@@ -10,6 +10,7 @@ struct qemu_hub {
 	unsigned int n_ports; /* said by hubport: they stay, and so does the hub */
 	int nic, back_end;    /* the last part of each kind; -1: none */
 	bool has_device;      /* a NIC said by -device, of which no hub is made by itself */
+	bool has_addr;        /* a NIC with addr= */
 };
 
 void qemu_hub_get(const struct qemu_line *l, int number, struct qemu_hub *ret);

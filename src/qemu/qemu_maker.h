@@ -39,6 +39,8 @@ struct qemu_maker {
 void qemu_maker_id(struct qemu_maker *m, char ret[QEMU_ID_BYTES]);
 /* hubport and filter-dump take the place of vlan= and -net dump. */
 bool qemu_maker_has_no_vlans(const struct qemu_maker *m);
+/* -net nic does not place its NIC in the slot that addr= says. */
+bool qemu_maker_ignores_addr(const struct qemu_maker *m);
 
 /* Writes the line that the decisions make. 0 or -ENOMEM. */
 int qemu_emit(struct qemu_maker *m);

@@ -263,3 +263,20 @@ bool qemu_line_is_without_nic(const struct qemu_line *l)
 	}
 	return false;
 }
+
+const char *qemu_line_default_model(const struct qemu_line *l)
+{
+	return l->machine && strstr(l->machine, "q35") ? "e1000e" : "e1000";
+}
+
+bool qemu_line_is_no_pc(const struct qemu_line *l)
+{
+	const char *slash = strrchr(l->argv[0], '/'), *name = slash ? slash + 1 : l->argv[0];
+	static const char system[] = "qemu-system-";
+
+	if (strncmp(name, system, strlen(system)) != 0)
+		return false;
+	name += strlen(system);
+	return strncmp(name, "x86_64", 6) != 0 && strncmp(name, "i386", 4) != 0 &&
+	       strncmp(name, "amd64", 5) != 0;
+}

@@ -71,5 +71,9 @@ int qemu_part_arg(const struct qemu_part *p, const struct qemu_opt *o);
 
 /* Has some option of the line id=ID? */
 bool qemu_line_has_id(const struct qemu_line *l, const char *id);
+/* The NIC that a PC has if none is named. */
+const char *qemu_line_default_model(const struct qemu_line *l);
+/* The program is QEMU for something that is no PC, whose NICs are others. */
+bool qemu_line_is_no_pc(const struct qemu_line *l);
 /* The machine has no place for a default NIC (none, microvm). */
 bool qemu_line_is_without_nic(const struct qemu_line *l);

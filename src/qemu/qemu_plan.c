@@ -20,6 +20,8 @@
  *   more, on another vlan         -netdev hubport,id=vmlan1,hubid=n,... for each
  *   -net dump                     -object filter-dump on what the hub has become
  *
+ * Since 9.0 QEMU passes over addr= of -net nic without a word: such a NIC becomes a -device.
+ *
  * What neither engine nor QEMU can serve is refused, with what to write instead; what the engine does not
  * serve stays with QEMU, with a note. All other arguments pass untouched and in order. */
 #include <stdio.h>
@@ -46,6 +48,11 @@ bool qemu_maker_has_no_vlans(const struct qemu_maker *m)
 {
 	/* vlan= went with 3.0; -net dump, and with it what had no other way to be said, with 2.12. */
 	return qemu_version_is_at_least(m->version, 2, 12);
+}
+
+bool qemu_maker_ignores_addr(const struct qemu_maker *m)
+{
+	return qemu_version_is_at_least(m->version, 9, 0) && !qemu_line_is_no_pc(m->line);
 }
 
 void qemu_maker_id(struct qemu_maker *m, char ret[QEMU_ID_BYTES])
@@ -197,7 +204,9 @@ static enum qemu_join choose_join(const struct qemu_maker *m, const struct qemu_
 		return QEMU_JOIN_KEEP;
 	if (is_cable)
 		return QEMU_JOIN_CABLE;
-	return number == 0 && !h->n_dumps && !h->has_device ? QEMU_JOIN_KEEP : QEMU_JOIN_PORTS;
+	if (number != 0 || h->n_dumps || h->has_device || (h->has_addr && qemu_maker_ignores_addr(m)))
+		return QEMU_JOIN_PORTS;
+	return QEMU_JOIN_KEEP;
 }
 
 /* Of a QEMU that has vlans, only a cable to a network of ours is taken out of them. */
