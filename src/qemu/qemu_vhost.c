@@ -37,6 +37,7 @@ struct joiner {
 	unsigned int n_globals;
 	struct qemu_arg *args; /* heap: the new ones */
 	unsigned int n_args;
+	int part; /* of the old line, that what is added comes from; -1: none */
 	bool bad; /* no memory */
 };
 
@@ -210,19 +211,25 @@ static bool takes(struct joiner *j, const struct qemu_part *p, const char *id, c
 /* The new arguments. */
 
 /* Takes the strings over; NULL before: no memory. */
-static void add(struct joiner *j, char *before, int network, char *after)
+static void add_arg(struct joiner *j, struct qemu_arg a)
 {
-	struct qemu_arg *args =
-		before && (after || network < 0) ? reallocarray(j->args, (size_t)j->n_args + 1, sizeof(*args)) : NULL;
+	bool whole = a.before && (a.after || (a.network < 0 && a.tap < 0));
+	struct qemu_arg *args = whole ? reallocarray(j->args, (size_t)j->n_args + 1, sizeof(*args)) : NULL;
 
 	if (!args) {
 		j->bad = true;
-		free(before);
-		free(after);
+		free(a.before);
+		free(a.after);
 		return;
 	}
 	j->args = args;
-	j->args[j->n_args++] = (struct qemu_arg){.before = before, .network = network, .after = after};
+	j->args[j->n_args++] = a;
+}
+
+static void add(struct joiner *j, char *before, int network, char *after)
+{
+	add_arg(j, (struct qemu_arg){
+			.before = before, .network = network, .tap = -1, .after = after, .part = j->part});
 }
 
 static void add_text(struct joiner *j, const char *option, struct qemu_text *t)
@@ -317,9 +324,11 @@ static int network_of(const struct joiner *j, const struct qemu_part *p)
 
 static void add_same(struct joiner *j, int at)
 {
-	const struct qemu_arg *a = &j->plan->args[at];
+	struct qemu_arg a = j->plan->args[at];
 
-	add(j, strdup(a->before), a->network, a->after ? strdup(a->after) : NULL);
+	a.before = strdup(a.before);
+	a.after = a.after ? strdup(a.after) : NULL;
+	add_arg(j, a);
 }
 
 /* Decides on each network, and writes the line anew. */
@@ -336,8 +345,10 @@ static void join(struct joiner *j)
 		if (n)
 			n->by_vhost = takes(j, p, n->name, n->why_stream);
 		if (n && n->by_vhost) {
+			j->part = j->plan->args[p->at + 1].part;
 			add_chardev(j, network, n->name);
 			add_back_end(j, p, n->name);
+			j->part = -1;
 			any = true;
 			continue;
 		}
@@ -376,7 +387,7 @@ int qemu_vhost_apply(
 	struct qemu_plan *p, const struct qemu_version *v, const struct qemu_vhost_options *o)
 {
 	_cleanup_(qemu_line_done) struct qemu_line line = {0};
-	struct joiner j = {.plan = p, .version = v, .line = &line};
+	struct joiner j = {.plan = p, .version = v, .line = &line, .part = -1};
 	char **argv = NULL;
 	int r = 0;
 

@@ -71,8 +71,9 @@ class Words(unittest.TestCase):
         self.refused(["help", "me"], "no verb 'me'")
 
     def test_help_fits_a_screen(self):
-        for args in (["help"], ["--help"], ["user", "--help"], ["run", "-h"], ["help", "user"], ["help", "--help"],
-                     ["version", "--help"], ["up", "--help"], ["down", "-h"], ["ls", "-h"], ["status", "-h"]):
+        for args in (["help"], ["--help"], ["user", "--help"], ["run", "-h"], ["explain", "-h"], ["help", "user"],
+                     ["help", "--help"], ["version", "--help"], ["up", "--help"], ["down", "-h"], ["ls", "-h"],
+                     ["status", "-h"]):
             r = vmlan(*args)
             self.assertEqual((r.returncode, r.stderr), (0, ""))
             lines = r.stdout.rstrip("\n").split("\n")
@@ -258,6 +259,30 @@ class Run(unittest.TestCase):
         r = self.run_vmlan(QEMU, "-netdev", "user,id=n,tftp=/srv")
         self.assertEqual(r.returncode, 0)
         self.assertIn("-netdev user,id=n,tftp=/srv: left to QEMU's own user back end", r.stderr)
+
+    def test_words_of_old(self):
+        r = self.run_vmlan("--dry-run", "--", QEMU, "-net", "nic,vlan=2", "-net", "nic,vlan=2", "-net", "user,vlan=2",
+                           "-net", "dump,vlan=2,file=/d,len=64", "-redir", "tcp:5022::22")
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        self.assertIn("tcp 0.0.0.0:5022 leads to 10.0.2.15:22", r.stdout)
+        self.assertEqual(r.stdout.count("hubport,id="), 3)
+        self.assertIn("filter-dump,id=vmlan4,netdev=vmlan1,file=/d,maxlen=64", r.stdout)
+        self.assertNotIn("redir", r.stdout)
+
+    def test_explain(self):
+        r = vmlan("explain", "--", QEMU, "-net", "nic,vlan=1,addr=08", "-net", "user,vlan=1,tftp=/it's")
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        for words in ("For QEMU 7.2", "no VLAN of 802.1Q", "default is e1000 on this machine; once it was rtl8139",
+                      "addr=08: its slot", "Becomes: -netdev 'user,id=vmlan0,tftp=/it'\\''s'",
+                      "left to QEMU's own user back end: the engine does not serve tftp", "joined directly"):
+            self.assertIn(words, r.stdout)
+        r = vmlan("explain", "--", "-M", "q35")
+        self.assertIn("No network option: QEMU takes that for -net nic -net user", r.stdout)
+        self.assertIn("e1000e", r.stdout)
+        self.assertIn("asks QEMU for a list", vmlan("explain", "--", "-net", "nic,model=?").stdout)
+        self.assertEqual(vmlan("explain", "--", "-net", "nic,vlan=x").returncode, 2)
+        self.assertEqual(vmlan("explain").returncode, 2)
+        self.assertEqual(vmlan("explain", "no-such-qemu", "-net", "none").returncode, 0)
 
     def test_kvm(self):
         with tempfile.TemporaryDirectory() as folder:

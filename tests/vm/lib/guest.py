@@ -31,9 +31,9 @@ def folder():
     return built.stdout.decode().strip().split("\n")[-1]
 
 
-def base_arguments(accel, memory=256):
+def base_arguments(accel, memory=256, qemu="qemu-system-x86_64"):
     files = folder()
-    return ["qemu-system-x86_64", "-accel", accel, "-m", str(memory), "-display", "none", "-no-reboot",
+    return [qemu, "-accel", accel, "-m", str(memory), "-display", "none", "-no-reboot",
             "-kernel", files + "/kernel", "-initrd", files + "/initramfs.cpio"]
 
 
@@ -71,11 +71,12 @@ Result = collections.namedtuple("Result", "status lines")
 class Guest:
     """One QEMU. prefix is what runs it (vmlan run --, or nothing), network its network options."""
 
-    def __init__(self, world, network, prefix=None, name="guest", extra=(), accel=None):
+    def __init__(self, world, network, prefix=None, name="guest", extra=(), accel=None,
+                 qemu="qemu-system-x86_64"):
         self.world, self.name = world, name
         self.accel = accel or choose_accel()
         self.serial_path, self.qmp_path = world.path(name + ".serial"), world.path(name + ".qmp")
-        self.command = [*(run_prefix() if prefix is None else prefix), *base_arguments(self.accel),
+        self.command = [*(run_prefix() if prefix is None else prefix), *base_arguments(self.accel, qemu=qemu),
                         "-append", APPEND,
                         "-chardev", f"socket,id=serial,path={self.serial_path},server=on,wait=off",
                         "-serial", "chardev:serial", "-monitor", "none",

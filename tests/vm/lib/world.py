@@ -127,15 +127,31 @@ class World:
         real = os.path.realpath("/etc/resolv.conf")
         if not os.path.exists(real):
             # Nothing to mount over: a copy of /etc that has one.
-            shutil.copytree("/etc", self.path("etc"), symlinks=True, dirs_exist_ok=True,
-                            ignore=self._unreadable)
-            real = self.path("etc/resolv.conf")
+            real = os.path.join(self.own_etc(), "resolv.conf")
             if os.path.islink(real):
                 os.unlink(real)
             write_file(real, f"nameserver {RESOLVER}\n")
-            mount(self.path("etc"), "/etc", "none", MS_BIND)
             return
         mount(own, real, "none", MS_BIND)
+
+    def own_etc(self):
+        """Covers /etc by a copy of it, which may be written to; the copy's path."""
+        copy = self.path("etc")
+        if not os.path.exists(copy):
+            shutil.copytree("/etc", copy, symlinks=True, ignore=self._unreadable)
+            mount(copy, "/etc", "none", MS_BIND)
+        return copy
+
+    @staticmethod
+    def own_sys():
+        """/sys as this world's network has it."""
+        mount("sysfs", "/sys", "sysfs", 0)
+
+    @staticmethod
+    def taps():
+        """The taps of this world, once own_sys() has been called."""
+        links = os.listdir("/sys/class/net")
+        return sorted(name for name in links if os.path.exists(f"/sys/class/net/{name}/tun_flags"))
 
     @staticmethod
     def _unreadable(folder, names):
@@ -186,6 +202,16 @@ class World:
             with open(f"/proc/{self._outside.pid}/ns/net", "rb") as ns:
                 syscall("setns", ns.fileno(), CLONE_NEWNET)
         return subprocess.Popen(command, preexec_fn=enter)
+
+    def in_outside(self, *command):
+        """Runs a command in the outside's network."""
+        sh("nsenter", "-t", str(self._outside.pid), "-n", *command)
+
+    def cable_to_outside(self, name, there):
+        """A veth pair: `name` here, `there` outside."""
+        sh("ip", "link", "add", name, "type", "veth", "peer", "name", there, "netns", str(self._outside.pid))
+        sh("ip", "link", "set", name, "up")
+        self.in_outside("ip", "link", "set", there, "up")
 
     def outside_socket(self, kind=socket.SOCK_STREAM):
         """A socket of the outside's network, for connections in."""
