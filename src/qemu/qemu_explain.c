@@ -247,6 +247,16 @@ static void explain_default(const struct qemu_line *l, const struct qemu_plan *p
 	explain_fate(l, p, -1, t);
 }
 
+/* What the line gets besides: the memory that vhost-user reads and writes. */
+static void explain_added(const struct qemu_line *l, const struct qemu_plan *p, struct qemu_text *t)
+{
+	_cleanup_(qemu_text_done) struct qemu_text now = {0};
+
+	if (l->has_net && add_args(p, -1, &now))
+		qemu_text_addf(t, "For vhost-user, by which the engine reads and writes the guest's memory:\n" IN "Added: %s\n\n",
+			now.p ? now.p : "");
+}
+
 /* How many stand on each hub, and what joins them. */
 static void explain_hubs(const struct qemu_line *l, struct qemu_text *t)
 {
@@ -286,6 +296,7 @@ int qemu_explain(const struct qemu_line *l, const struct qemu_plan *p, const str
 			qemu_text_add(ret, "\n");
 		}
 	explain_default(l, p, ret);
+	explain_added(l, p, ret);
 	explain_hubs(l, ret);
 	for (unsigned int i = 0; i < p->n_notes; i++)
 		qemu_text_addf(ret, "Note: %s.\n", p->notes[i]);
