@@ -273,6 +273,42 @@ def test_no_spinning(bed):
             flood.close()
 
 
+def offload(flags=0, kind=0, header=0, size=0, start=0, at=0):
+    return struct.pack('<BBHHHHH', flags, kind, header, size, start, at, 0)
+
+
+def test_lying_offloads(bed):
+    """Headers that no driver may write are counted, and so are those that do not fit their frame; super-frames of
+    crumbs are not cut up at the cost of the others."""
+    router, witness, port = bed.witness.router, bed.witness.MAC, bed.witness.server.getsockname()[1]
+    frame = udp_frame(router, MAC, OWN, 4000, port, bytes(1000))
+    lies = [offload(kind=k) for k in (1, 3, 4, 5)] + [offload(1, k, 42, 100, 34, 6) for k in (2, 3, 6, 0x7f, 0xff)] + \
+        [offload(1, 0, 0, 0, start, at) for start, at in ((len(frame), 0), (len(frame) - 1, 0), (0xffff, 0xffff),
+                                                          (34, 0xffff), (257, 6), (0, len(frame)))] + \
+        [offload(1, 5, header, size, 34, 6) for header, size in ((42, 0), (0xffff, 100), (len(frame) + 1, 100))]
+    misfits = [offload(1, 0, 0, 0, start, at) for start, at in ((0, 0), (14, 10), (34, 0), (34, 16), (42, 6))] + \
+        [offload(1, 1, 54, 100, 34, 16), offload(1, 4, 54, 100, 34, 16)]
+    for features in (CSUM, CSUM | PACKED):
+        with FrontEnd(bed.attacked, features) as f:
+            before, answered = bed.counts()[0], f.rings[FROM_GUEST]
+            for i, header in enumerate(lies):
+                f.send_frame(frame, 128 + i, header)
+                wait_for('a frame to be taken', answered.take_used)
+            check(bed.counts()[0] - before == len(lies), '%d of %d lies were counted' %
+                  (bed.counts()[0] - before, len(lies)))
+            dropped = bed.drops('bad-offload')
+            for i, header in enumerate(misfits):
+                f.send_frame(frame, 128 + i, header)
+                wait_for('a frame to be taken', answered.take_used)
+            wait_for('what does not fit to be counted', lambda: bed.drops('bad-offload') - dropped == len(misfits))
+            end = time.monotonic() + 1
+            while time.monotonic() < end:  # to another guest, whose port takes plain frames only
+                f.send_frame(udp_frame(witness, MAC, OWN, 4000, port, bytes(4000 - 54)), 128, offload(1, 5, 42, 1, 34, 6))
+                f.send_frame(udp_frame(witness, MAC, OWN, 4000, port, bytes(4000 - 54)), 129, offload(1, 5, 42, 40, 34, 6))
+                answered.take_used()
+            bed.witness.check('while super-frames of crumbs are sent to it')
+
+
 class Flood:
     """A server on the host that has sent this guest more than it takes, over TCP and UDP."""
 
@@ -430,5 +466,5 @@ def test_goes_while_busy(bed):
 
 
 run(test_bad_pieces, test_chains, test_long_chains, test_tables, test_jumps, test_taken_twice, test_changed_while_read,
-    test_no_spinning, test_memory_cut_short, test_log_cut_short, test_calls_that_block, test_kick_storm,
+    test_no_spinning, test_lying_offloads, test_memory_cut_short, test_log_cut_short, test_calls_that_block, test_kick_storm,
     test_goes_while_busy)

@@ -322,9 +322,9 @@ class FrontEnd:
             self.rings[TO_GUEST].add(GUEST_AT + BUFFERS_AT + i * BUFFER_BYTES, BUFFER_BYTES, WRITE, i)
         self.rings[TO_GUEST].kick()
 
-    def send_frame(self, frame, number=128):
+    def send_frame(self, frame, number=128, header=None):
         at = BUFFERS_AT + number * BUFFER_BYTES
-        self.mem.put(at, bytes(self.header_bytes) + frame)
+        self.mem.put(at, (header or bytes(self.header_bytes)) + frame)
         self.rings[FROM_GUEST].add(GUEST_AT + at, self.header_bytes + len(frame), 0, number)
         self.rings[FROM_GUEST].kick()
 
@@ -473,13 +473,21 @@ class Bed:
     def fds(self):
         return len(os.listdir('/proc/%d/fd' % self.engine))
 
-    def counts(self):
-        """(malformed, closed) of the attacked port, so far."""
+    def stats(self):
+        """What is counted of the attacked port, so far."""
         before = len(self.v.log())
         self.v.p.send_signal(signal.SIGUSR1)
         text = wait_for('counters', lambda: 'limits of' in self.v.log()[before:] and self.v.log()[before:], 10)
-        port = text[re.search(r'port \S*attacked', text).start():]
-        return (int(re.search(r'malformed (\d+)', port).group(1)), int(re.search(r'closed (\d+)', port).group(1)))
+        return re.search(r'port \S*attacked(.*?)(?=port |tcp  )', text, re.S).group(1)
+
+    def counts(self):
+        """(malformed, closed)"""
+        text = self.stats()
+        return (int(re.search(r'malformed (\d+)', text).group(1)), int(re.search(r'closed (\d+)', text).group(1)))
+
+    def drops(self, reason):
+        found = re.search(r'dropped +%s +(\d+)' % reason, self.stats())
+        return int(found.group(1)) if found else 0
 
     def check(self, when, grows_kib=8 << 10):
         """All is well: the engine lives and holds no more than before, the others are served, and so is the next
