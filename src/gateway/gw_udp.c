@@ -217,12 +217,12 @@ static struct flow *open_flow(struct gateway *g, struct gw_pkt *k, const struct 
 
 static bool asks_resolver(const struct gateway *g, const struct flow *f, unsigned int i)
 {
-	union sock_addr asked;
+	struct flow of;
 
 	if (!(f->udp.flags & UDP_DNS) || i >= g->n_resolvers)
 		return false;
-	(void)gw_host_addr(f, &asked);
-	return memcmp(&asked, &g->resolvers[i], sizeof(asked)) == 0;
+	gw_host_set(&of, &g->resolvers[i]);
+	return ip_addr_eq(&of.host, &f->host) && of.host_port == f->host_port && of.host_scope == f->host_scope;
 }
 
 static bool asks_resolver_in_use(const struct gateway *g, const struct flow *f)

@@ -529,7 +529,9 @@ static bool start(struct parent *p)
 		log_error("cannot start: %s", strerror(-r));
 		return false;
 	}
-	if (!raise_descriptor_limit(p) || !open_pcap(p) || !open_forwards(p) || !guests_open(p->conf, &p->n_files, p->guests, &p->command))
+	if (!raise_descriptor_limit(p) || !open_pcap(p) || !open_forwards(p))
+		return false;
+	if (!guests_open(p->conf, &p->n_files, p->guests, &p->command))
 		return false;
 	p->has_command = p->command.pid != 0;
 	r = watch_host(p);

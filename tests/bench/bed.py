@@ -25,6 +25,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "vm", "lib"))
+import own_root  # noqa: E402
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HERE = os.path.dirname(os.path.abspath(__file__))
 OUT = os.path.join(TOP, "build", "bench")
@@ -35,7 +38,6 @@ GUEST_ADDR, GUEST_GATEWAY = "10.0.2.15", "10.0.2.2"
 SERVER_CC = "cubic"  # of the server and of the sockets of the back end
 
 CLONE_NEWNS, CLONE_NEWPID = 0x00020000, 0x20000000
-MS_REC, MS_PRIVATE = 0x4000, 0x40000
 PR_SET_PDEATHSIG = 1
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -79,7 +81,7 @@ def enter_private_world():
     os.makedirs("/run/netns", exist_ok=True)
     set_nofile()
     check(libc.unshare(CLONE_NEWNS | CLONE_NEWPID), "unshare")
-    check(libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None), "private mounts")
+    own_root.make_private()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     pid = os.fork()
     if pid == 0:

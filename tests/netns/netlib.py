@@ -513,6 +513,15 @@ def _inner(tests):
     os._exit(1 if failed else 0)
 
 
+def starter(unshare):
+    """What begins a command line that is to run in the namespaces of an `unshare ...`."""
+    own_root = os.path.join(ROOT, 'tests/vm/lib/own_root.py')
+    for start in (unshare, [own_root, *unshare]):  # the second: in a chroot whose root is no mount point
+        if subprocess.run([*start, 'true'], stderr=subprocess.DEVNULL).returncode == 0:
+            return start
+    return skip('this machine makes no namespaces')
+
+
 def run(*tests):
     """Runs each test with a lab; names on the command line choose among them."""
     if os.environ.get('VMLAN_LAB'):
@@ -527,12 +536,7 @@ def run(*tests):
         if not shutil.which(tool):
             skip('no ' + tool)
     unshare = ['unshare', '--mount', '--net', '--pid', '--fork', '--kill-child', '--mount-proc']
-    own_root = os.path.join(ROOT, 'tests/vm/lib/own_root.py')
-    for start in (unshare, [own_root, *unshare]):  # the second: in a chroot whose root is no mount point
-        if subprocess.run([*start, 'true'], stderr=subprocess.DEVNULL).returncode == 0:
-            break
-    else:
-        skip('this machine makes no namespaces')
+    start = starter(unshare)
     os.environ.update(VMLAN_LAB='1', VMLAN=VMLAN)
     sys.stdout.flush()
     os.execvp(start[0], [*start, sys.executable, *sys.argv])

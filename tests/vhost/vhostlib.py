@@ -26,7 +26,7 @@ import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), 'netns'))
-from netlib import HOST, VMLAN, Failure, Vmlan, check, csum, must, skip, wait_for  # noqa: E402
+from netlib import HOST, VMLAN, Failure, Vmlan, check, csum, must, skip, starter, wait_for  # noqa: E402
 
 # Requests.
 (GET_FEATURES, SET_FEATURES, SET_OWNER, RESET_OWNER, SET_MEM_TABLE, SET_LOG_BASE, SET_LOG_FD, SET_VRING_NUM,
@@ -559,8 +559,9 @@ def run(*tests, seconds=60):
         skip('no binary %s' % VMLAN)
     unshare = ['unshare', *(['--user', '--map-root-user'] if os.geteuid() else []), '--mount', '--net', '--pid',
                '--fork', '--kill-child', '--mount-proc']
-    if not shutil.which('unshare') or subprocess.run([*unshare, 'true'], stderr=subprocess.DEVNULL).returncode != 0:
-        skip('this machine makes no namespaces')
+    if not shutil.which('unshare'):
+        skip('no unshare')
+    start = starter(unshare)
     os.environ.update(VMLAN_LAB='1', VMLAN=VMLAN)
     sys.stdout.flush()
-    os.execvp('unshare', [*unshare, sys.executable, *sys.argv])
+    os.execvp(start[0], [*start, sys.executable, *sys.argv])
