@@ -49,7 +49,8 @@ struct user_conf {
 	char hostname[USER_NAME_BYTES], domainname[USER_NAME_BYTES], bootfile[USER_NAME_BYTES];
 	char search[USER_SEARCH_MAX][USER_NAME_BYTES];
 	unsigned int n_search;
-	bool restricted, no_host_loopback, no_peek_off, no_sandbox, isolated, stats, debug;
+	bool restricted, no_host_loopback, no_host, no_peek_off, no_sandbox, isolated, guest_servers;
+	bool stats, debug;
 	char pcap[USER_PATH_BYTES];    /* empty: none */
 	struct user_forward *forwards; /* heap */
 	unsigned int n_forwards;
