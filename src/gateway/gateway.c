@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "csum.h"
+#include "gw_tcp.h"
 #include "tcp.h"
 #include "udp.h"
 
@@ -317,6 +318,8 @@ static bool gateway_work(void *ctx)
 	struct gateway *g = ctx;
 	bool more = work_flows(g);
 
+	if (loop_is_idle(g->loop))
+		gw_tcp_flush_acks(g);
 	flow_reap(g->flows);
 	return gw_tcp_fill_pool(g) || more;
 }

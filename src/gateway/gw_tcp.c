@@ -490,20 +490,38 @@ static void reopen_window(struct gateway *g, struct flow *f)
 	s->flags |= GW_TCP_ACK_DUE;
 }
 
-void gw_tcp_work(struct gateway *g, struct flow *f)
+/* Holds back what is due, if it is little. */
+static bool hold_ack(struct gateway *g, struct flow *f)
 {
 	struct flow_tcp *s = &f->tcp;
 
+	if (loop_is_idle(g->loop) || s->rcv_nxt - s->rcv_acked >= 2u * s->mss)
+		return false;
+	if (s->flags & GW_TCP_ACK_HELD)
+		return true;
+	if (g->n_held_acks == GW_HELD_ACKS)
+		return false;
+	s->flags |= GW_TCP_ACK_HELD;
+	g->held_acks[g->n_held_acks++] = flow_number(g->flows, f);
+	loop_hold(g->loop);
+	return true;
+}
+
+void gw_tcp_work(struct gateway *g, struct flow *f)
+{
+	struct flow_tcp *s = &f->tcp;
+	bool reopens = s->flags & GW_TCP_OUT_READY;
+
 	if (s->state != GW_TCP_ESTABLISHED)
 		return;
-	if (s->flags & GW_TCP_OUT_READY)
+	if (reopens)
 		reopen_window(g, f);
 	else if ((s->flags & GW_TCP_ACK_DUE) && !(s->flags & GW_TCP_GUEST_FIN) &&
 			(s->rcv_nxt - s->rcv_looked >= 16384 || s->rcv_adv - s->rcv_nxt < 16384))
 		gw_tcp_update_window(g, f);
 	if (!gw_tcp_push(g, f))
 		return;
-	if (s->flags & GW_TCP_ACK_DUE)
+	if ((s->flags & GW_TCP_ACK_DUE) && (reopens || !hold_ack(g, f)))
 		gw_tcp_send_ack(g, f);
 	if ((s->flags & GW_TCP_GUEST_FIN) && (s->flags & GW_TCP_FIN_ACKED) && s->n_discard == 0) {
 		gw_tcp_finish(g, f);

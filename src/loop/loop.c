@@ -39,6 +39,8 @@ struct loop {
 	uint32_t poll_us;          /* 0: sleep at once */
 	unsigned int poll_penalty, poll_skip;
 	bool busy;                 /* a hook has more to do */
+	bool held;                 /* an idle batch comes before the next sleep */
+	bool asked;                /* nothing came while it asked: sleep at once */
 	bool idle;                 /* no event in this batch */
 	bool stopped;
 	int code;
@@ -184,7 +186,7 @@ void loop_dispatch(struct loop *l, int source, uint32_t arg, uint32_t events)
 
 uint64_t loop_next_ms(const struct loop *l)
 {
-	if (l->busy)
+	if (l->busy || l->held)
 		return 0;
 	return l->timers ? l->timers->due_ms : UINT64_MAX;
 }
@@ -192,6 +194,11 @@ uint64_t loop_next_ms(const struct loop *l)
 bool loop_is_idle(const struct loop *l)
 {
 	return l->idle;
+}
+
+void loop_hold(struct loop *l)
+{
+	l->held = true;
 }
 
 static void run_timers(struct loop *l)
@@ -247,16 +254,18 @@ static int poll_events(struct loop *l, int timeout_ms)
 int loop_run_once(struct loop *l, int max_wait_ms)
 {
 	int timeout_ms = wait_ms(l, max_wait_ms);
-	int n = timeout_ms && l->poll_us ? poll_events(l, timeout_ms) : 0;
+	int n = timeout_ms && l->poll_us && !l->asked ? poll_events(l, timeout_ms) : 0;
 
+	l->asked = n == 0 && l->held;
 	if (n == 0)
-		n = epoll_wait(l->epoll_fd, l->batch, LOOP_BATCH, timeout_ms);
-
+		n = epoll_wait(l->epoll_fd, l->batch, LOOP_BATCH, l->held ? 0 : timeout_ms);
 	if (n < 0 && errno != EINTR)
 		return -errno;
 	l->now_ms = l->clock.now_ms(l->clock.ctx);
 	l->n_batch = MAX(n, 0);
 	l->idle = n <= 0;
+	if (l->idle)
+		l->held = false;
 	for (int i = 0; i < n; i++) {
 		uint64_t data = l->batch[i].data.u64;
 		const struct loop_source *s = &l->sources[data >> 32];

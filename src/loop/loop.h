@@ -66,6 +66,9 @@ void loop_set_poll(struct loop *l, uint32_t max_us);
 
 /* Whether the current batch brought no event: for hooks that have something to do while nobody waits. */
 bool loop_is_idle(const struct loop *l);
+/* For a hook that keeps something back, since what comes next may make it needless: an idle batch will come
+ * before the loop sleeps. */
+void loop_hold(struct loop *l);
 
 /* One batch: waits at most max_wait_ms (-1: for ever), runs handlers, timers, hooks. 0 or -errno. */
 int loop_run_once(struct loop *l, int max_wait_ms);

@@ -115,6 +115,7 @@ static int read_batch(struct vhost_port *p, struct vhost_ring *r)
 	if (n_chains) {
 		vring_publish(&r->v);
 		r->to_signal = true;
+		r->n_silent += n_chains;
 	}
 	return taken;
 }

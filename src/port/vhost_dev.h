@@ -52,6 +52,7 @@ struct vhost_ring {
 	bool running;
 	bool broken;    /* by the guest: until the front end starts it again */
 	bool to_signal; /* something was used since the last notification */
+	unsigned int n_silent; /* buffers from the guest, of that */
 	bool more;      /* a pass ended before the ring did */
 };
 

@@ -10,7 +10,9 @@
  * again after everybody else had a turn.
  *
  * Calls are made in a hook at the end of the loop's pass, so that a batch costs one at most, and none while
- * the guest is busy with the ring anyhow.
+ * the guest is busy with the ring anyhow. That buffers from the guest are free again is no news that it
+ * waits for, as long as there are others: it is told together with the next frame to it, when a quarter of
+ * the ring has been used so, or else before the loop sleeps.
  *
  * Of the calls that the gateway makes into this port (send, reserve, commit, cancel) none ever calls back
  * into it, nor ends the connection: they only mark what is wrong, and the hook does the rest.
@@ -71,6 +73,7 @@ void vhost_signal(struct vhost_port *p, struct vhost_ring *r)
 {
 	vring_publish(&r->v);
 	r->to_signal = false;
+	r->n_silent = 0;
 	if (vring_wants_call(&r->v))
 		notify(r->call_fd);
 }
@@ -264,6 +267,23 @@ static void on_event(void *ctx, uint32_t arg, uint32_t events)
 		ring_work(p, &p->rings[arg & 0xff]);
 }
 
+/* Of a pair: what came from the guest can wait for what goes to it. */
+static void signal_pair(struct vhost_port *p, struct vhost_ring *to, struct vhost_ring *from)
+{
+	bool now = loop_is_idle(p->loop) || from->n_silent >= from->v.num / 4u;
+
+	if (to->running && to->to_signal) {
+		vhost_signal(p, to);
+		now = true;
+	}
+	if (!from->running || !from->to_signal)
+		return;
+	if (now)
+		vhost_signal(p, from);
+	else
+		loop_hold(p->loop);
+}
+
 /* The end of the loop's pass. */
 static bool on_pass(void *ctx)
 {
@@ -285,9 +305,9 @@ static bool on_pass(void *ctx)
 			ring_work(p, r);
 			busy = true; /* what is above has work of it */
 		}
-		if (r->running && r->to_signal)
-			vhost_signal(p, r);
 	}
+	for (unsigned int i = 0; i < VHOST_RINGS_MAX; i += 2)
+		signal_pair(p, &p->rings[i], &p->rings[i + 1]);
 	return tell_room(p) || busy;
 }
 
