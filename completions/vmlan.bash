@@ -20,7 +20,7 @@ _vmlan()
 			_command_offset $((i + 1)) 2>/dev/null
 			return
 		fi
-		if [[ $verb == run && ${COMP_WORDS[i]} != -* && ! ${COMP_WORDS[i-1]} =~ ^--(mtu|pcap)$ ]]; then
+		if [[ $verb == run && ${COMP_WORDS[i]} != -* && ! ${COMP_WORDS[i-1]} =~ ^--(mtu|pcap|busy-poll-us)$ ]]; then
 			_command_offset "$i" 2>/dev/null
 			return
 		fi
@@ -30,7 +30,7 @@ _vmlan()
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
-	--net | --host | --dns | --dhcpstart | --hostname | --dnssearch | --domainname | --mtu | --hostfwd)
+	--net | --host | --dns | --dhcpstart | --hostname | --dnssearch | --domainname | --mtu | --busy-poll-us | --hostfwd)
 		return
 		;;
 	esac

@@ -13,6 +13,7 @@
 #define FILL_BURST         4
 #define POOL_LOW           8
 #define FIRST_WINDOW_BYTES 32768
+#define HOLD_BYTES         2048 /* of a guest, not acknowledged at once */
 #define KEEP_TRIES         9
 #define KEEP_AGAIN_MS      75000
 #define SOCKET_EVENTS      (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
@@ -490,20 +491,18 @@ static void reopen_window(struct gateway *g, struct flow *f)
 	s->flags |= GW_TCP_ACK_DUE;
 }
 
-/* Holds back what is due, if it is little. */
+/* Lets what is due wait, if it is for one segment. */
 static bool hold_ack(struct gateway *g, struct flow *f)
 {
 	struct flow_tcp *s = &f->tcp;
 
-	if (loop_is_idle(g->loop) || s->rcv_nxt - s->rcv_acked >= 2u * s->mss)
-		return false;
-	if (s->flags & GW_TCP_ACK_HELD)
-		return true;
-	if (g->n_held_acks == GW_HELD_ACKS)
+	if (s->rcv_nxt - s->rcv_acked > HOLD_BYTES || (s->flags & (GW_TCP_ACK_HELD | GW_TCP_FIN_ACKED)) ||
+			g->n_held_acks == GW_HELD_ACKS)
 		return false;
 	s->flags |= GW_TCP_ACK_HELD;
 	g->held_acks[g->n_held_acks++] = flow_number(g->flows, f);
-	loop_hold(g->loop);
+	if (!g->ack_timer.armed)
+		loop_timer_set(g->loop, &g->ack_timer, gw_now(g) + GW_TCP_HOLD_MS);
 	return true;
 }
 

@@ -8,9 +8,9 @@
  * From the guest. A segment that is next in order is handed to sendmsg() where it lies. What the socket
  * took is acknowledged, exactly, in the middle of a segment if need be: an acknowledgement means that
  * this host's kernel has taken the bytes, as it means that a peer's kernel has; whether an application
- * ever reads them no TCP says. One acknowledgement is sent for a batch; and of less than two segments
- * (RFC 5681, 4.2) it waits until the loop would sleep, since in a dialogue the answer, which is a moment
- * away, carries it, and the guest is interrupted once. The window offered is the room that the socket has left; its right edge
+ * ever reads them no TCP says. One acknowledgement is sent for a batch; that of a single segment
+ * waits a moment (RFC 5681, 4.2), since in a dialogue the answer carries it, and the guest is interrupted
+ * once. The window offered is the room that the socket has left; its right edge
  * never moves back. When it is spent, EPOLLOUT says when to open it again. What does not come in order
  * is dropped and answered with an acknowledgement, so that the guest retransmits.
  *
@@ -37,6 +37,7 @@
 #include "tcp.h"
 
 #define GW_TCP_MSL_MS      5000   /* on a link without routers */
+#define GW_TCP_HOLD_MS     1      /* an acknowledgement, for an answer that carries it */
 #define GW_TCP_RTO_MIN_MS  250
 #define GW_TCP_RTO_INIT_MS 1000   /* RFC 6298, 2.1 */
 #define GW_TCP_RTO_MAX_MS  60000
@@ -71,7 +72,7 @@ enum gw_tcp_flag {
 	GW_TCP_REWOUND = 1 << 9,     /* until recover is acknowledged, duplicate ACKs count no more */
 	GW_TCP_TIMING = 1 << 10,     /* rtt_seq is being timed */
 	GW_TCP_INBOUND = 1 << 11,
-	GW_TCP_ACK_HELD = 1 << 12,     /* in held_acks */
+	GW_TCP_ACK_HELD = 1 << 12,     /* in held_acks, and not said since */
 	GW_TCP_CLOSED_FIRST = 1 << 14, /* our FIN went out before the guest's came: TIME-WAIT is ours */
 	GW_TCP_OUT_ARMED = 1 << 15,    /* EPOLLOUT will come when the socket has room */
 	GW_TCP_OUT_READY = 1 << 16,    /* it came: look at the window */
@@ -99,8 +100,6 @@ enum drop_reason gw_tcp_segment(struct gateway *g, struct flow *f, struct gw_pkt
 /* gw_tcp_out.c */
 void gw_tcp_send_flags(struct gateway *g, struct flow *f, uint8_t flags); /* SYN, ACK, RST: no data */
 void gw_tcp_send_ack(struct gateway *g, struct flow *f);                  /* now, with the window as it is */
-/* Those that are due and could wait: now. */
-void gw_tcp_flush_acks(struct gateway *g);
 void gw_tcp_refuse(struct gateway *g, const struct gw_pkt *k, const struct tcp *t); /* RST, no flow */
 /* Sends what window and port allow; ends with an ACK if one is due. false: the flow is gone. */
 bool gw_tcp_push(struct gateway *g, struct flow *f);
