@@ -23,11 +23,13 @@
  *
  * States: listening (fd < 0, listener watched), connected, closed (fd < 0, no listener: for good if `once`,
  * else until vhost_user_port_attach()). */
-/* seccomp: accept4 close write fcntl */
+/* seccomp: accept4 close */
 #include "vhost_dev.h"
 
 #include <stdio.h>
 #include <sys/socket.h>
+
+#include "vhost_fd.h"
 
 #define ACCEPT_RETRY_MS  1000
 #define WARN_AGAIN_MS    10000
@@ -56,22 +58,15 @@ void vhost_warn(struct vhost_port *p, enum vhost_warning what)
 {
 	uint64_t now_ms = loop_now_ms(p->loop);
 
-	if (!p->config.warn || p->warned[what] || (p->warned_ms && now_ms - p->warned_ms < WARN_AGAIN_MS))
+	if (!p->config.warn || p->warned[what] ||
+		(p->warned_ms[what] && now_ms - p->warned_ms[what] < WARN_AGAIN_MS))
 		return;
 	p->warned[what] = true;
-	p->warned_ms = MAX(now_ms, (uint64_t)1);
+	p->warned_ms[what] = MAX(now_ms, (uint64_t)1);
 	p->config.warn(p->config.warn_ctx, &p->port, warnings[what]);
 }
 
 /* Rings. */
-
-static void notify(int fd)
-{
-	static const uint64_t one = 1;
-
-	if (fd >= 0)
-		(void)!write(fd, &one, sizeof(one)); /* a full counter has told it already */
-}
 
 void vhost_signal(struct vhost_port *p, struct vhost_ring *r)
 {
@@ -80,7 +75,7 @@ void vhost_signal(struct vhost_port *p, struct vhost_ring *r)
 	r->n_silent = 0;
 	r->n_silent_bytes = 0;
 	if (vring_wants_call(&r->v))
-		notify(r->call_fd);
+		vhost_fd_notify(r->call_fd);
 }
 
 static uint32_t ring_arg(const struct vhost_port *p, const struct vhost_ring *r)
@@ -94,7 +89,7 @@ void vhost_ring_break(struct vhost_port *p, struct vhost_ring *r)
 	r->running = r->more = false;
 	r->broken = true;
 	p->port.n.rx_bad++;
-	notify(r->err_fd);
+	vhost_fd_notify(r->err_fd);
 	if (!p->mem.lost)
 		vhost_warn(p, VHOST_WARN_RING);
 }
@@ -116,6 +111,7 @@ int vhost_ring_start(struct vhost_port *p, struct vhost_ring *r)
 		return e;
 	r->running = true;
 	r->to_signal = false;
+	p->n_posted_max = p->n_refused = 0; /* perhaps another driver: a boot loader has few buffers */
 	loop_timer_set(p->loop, &p->look, loop_now_ms(p->loop));
 	return 0;
 }
