@@ -25,7 +25,7 @@ _vmlan()
 			_command_offset $((i + 1)) 2>/dev/null
 			return
 		fi
-		if [[ $verb =~ ^(run|explain)$ && ${COMP_WORDS[i]} != -* && ! ${COMP_WORDS[i-1]} =~ ^--(mtu|pcap)$ ]]; then
+		if [[ $verb =~ ^(run|explain)$ && ${COMP_WORDS[i]} != -* && ! ${COMP_WORDS[i-1]} =~ ^--(mtu|pcap|busy-poll-us)$ ]]; then
 			_command_offset "$i" 2>/dev/null
 			return
 		fi
@@ -40,7 +40,7 @@ _vmlan()
 		return
 		;;
 	--net | --host | --dns | --dhcpstart | --dhcpend | --hostname | --dnssearch | --domainname | --mtu | --hostfwd | \
-		--reserve | --bridge | --ipv6-net)
+		--busy-poll-us | --reserve | --bridge | --ipv6-net)
 		return
 		;;
 	esac

@@ -28,6 +28,11 @@ static bool set_mtu(void *target, const char *value, struct conf_error *e)
 	return user_conf_parse_mtu(value, &((struct run_options *)target)->conf.mtu, e);
 }
 
+static bool set_busy_poll(void *target, const char *value, struct conf_error *e)
+{
+	return user_conf_parse_busy_poll(value, &((struct run_options *)target)->conf.busy_poll_us, e);
+}
+
 static bool set_pcap(void *target, const char *value, struct conf_error *e)
 {
 	return user_conf_parse_path(value, ((struct run_options *)target)->conf.pcap, e);
@@ -38,6 +43,7 @@ static bool set_pcap(void *target, const char *value, struct conf_error *e)
 static const struct cli_option options[] = {
 	{"dry-run", 'n', NULL, "print what would be started, and start nothing", FLAG(dry_run)},
 	{"mtu", 0, "BYTES", "576 to 65520: the MTU that DHCP tells the guest", set_mtu},
+	{"busy-poll-us", 0, "N", "look into vhost-user rings for N us before sleep [0]", set_busy_poll},
 	{"pcap", 0, "FILE", "write all frames to FILE (of a 2nd network to FILE.1)", set_pcap},
 	{"no-vhost-user", 0, NULL, "leave the guest's memory alone: frames pass a socket", FLAG(no_vhost_user)},
 	{"stats", 0, NULL, "print counters at the end", FLAG(conf.stats)},
@@ -68,6 +74,7 @@ static bool apply_options(const struct run_options *o, unsigned int i, struct us
 	int n;
 
 	c->mtu = o->conf.mtu;
+	c->busy_poll_us = o->conf.busy_poll_us;
 	c->stats = o->conf.stats;
 	c->debug = o->conf.debug;
 	c->no_host_loopback = o->conf.no_host_loopback;

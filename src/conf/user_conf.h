@@ -46,6 +46,7 @@ struct user_forward {
 struct user_conf {
 	uint32_t net_be, mask_be, host_be, dns_be, dhcp_start_be; /* network order */
 	uint16_t mtu;
+	uint16_t busy_poll_us; /* 0: off */
 	char hostname[USER_NAME_BYTES], domainname[USER_NAME_BYTES], bootfile[USER_NAME_BYTES];
 	char search[USER_SEARCH_MAX][USER_NAME_BYTES];
 	unsigned int n_search;
@@ -85,6 +86,8 @@ bool user_conf_parse_port(const char *text, struct user_port *ret, struct conf_e
 bool user_conf_parse_addr(const char *text, uint32_t *ret_be, struct conf_error *e);
 /* 576 to 65520. */
 bool user_conf_parse_mtu(const char *text, uint16_t *ret, struct conf_error *e);
+/* 0 to 1000. */
+bool user_conf_parse_busy_poll(const char *text, uint16_t *ret, struct conf_error *e);
 /* A host or domain name, for DHCP: letters, digits, '-', '_' and '.'. */
 bool user_conf_parse_name(const char *text, char ret[USER_NAME_BYTES], struct conf_error *e);
 bool user_conf_parse_path(const char *text, char ret[USER_PATH_BYTES], struct conf_error *e);

@@ -30,7 +30,7 @@
 #include "vhost_mem.h"
 #include "vhost_user.h"
 
-#define POLL_US 50 /* about what falling asleep and being woken takes */
+#define POLL_US 50u /* about what falling asleep and being woken takes */
 
 static_assert(MSG_PORT_ID_MAX == PORT_MAX, "the parent's port numbers");
 static_assert(MSG_PORT_NAME_BYTES == PORT_NAME_BYTES, "names pass unchanged");
@@ -116,6 +116,7 @@ static int new_vhost(struct engine *e, const struct msg *m, const struct port_ow
 		.name = m->port.name,
 		.listen_fd = m->port.kind == MSG_PORT_VHOST_LISTENING ? m->fd : -1,
 		.connected_fd = m->port.kind == MSG_PORT_VHOST_CONNECTED ? m->fd : -1,
+		.busy_poll = e->config->busy_poll_us != 0,
 		.warn = port_warning,
 		.warn_ctx = e,
 	};
@@ -353,7 +354,7 @@ static int init(struct engine *e)
 		return r;
 	cpu_set_t cpus;
 	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0 || CPU_COUNT(&cpus) > 1)
-		loop_set_poll(e->loop, POLL_US); /* on a single processor only interrupts would come meanwhile */
+		loop_set_poll(e->loop, MAX(e->config->busy_poll_us, POLL_US)); /* on a single processor only interrupts would come meanwhile */
 	gc.loop = e->loop;
 	gc.port_closed = port_closed;
 	gc.ctx = e;

@@ -101,6 +101,7 @@ static int read_batch(struct vhost_port *p, struct vhost_ring *r)
 		if (taken <= 0)
 			break;
 		n_chains++;
+		r->n_silent_bytes += c->n_bytes;
 		if (!r->enabled)
 			continue;
 		if (make_frame(p, c, p->rx_iov + at, n_frames)) {
@@ -117,6 +118,7 @@ static int read_batch(struct vhost_port *p, struct vhost_ring *r)
 	if (n_chains) {
 		vring_publish(&r->v);
 		r->to_signal = true;
+		r->n_silent += n_chains;
 	}
 	return taken;
 }
@@ -135,6 +137,11 @@ bool vhost_read(struct vhost_port *p, struct vhost_ring *r)
 		}
 		if (taken > 0)
 			continue;
+		r->watched = p->config.busy_poll && !loop_would_sleep(p->loop);
+		if (r->watched) {
+			loop_hold(p->loop);
+			return false;
+		}
 		vring_want_kicks(&r->v);
 		if (vring_n_avail(&r->v, 1) == 0)
 			return false;

@@ -52,7 +52,10 @@ struct vhost_ring {
 	bool running;
 	bool broken;    /* by the guest: until the front end starts it again */
 	bool to_signal; /* something was used since the last notification */
+	unsigned int n_silent; /* buffers from the guest, of that */
+	size_t n_silent_bytes;
 	bool more;      /* a pass ended before the ring did */
+	bool watched;   /* it is looked at, and kicks are not wanted before the loop sleeps */
 };
 
 /* What a person is told. */
@@ -84,6 +87,7 @@ struct vhost_port {
 	struct loop *loop;
 	struct loop_timer look; /* rings that were just started: there may be buffers without a kick */
 	struct loop_timer accept_retry;
+	struct loop_timer tell_used; /* what was used in silence */
 	int source, listen_fd, fd;
 	int backend_fd; /* of SET_BACKEND_REQ_FD */
 	uint32_t generation; /* of fd, in its events */

@@ -119,6 +119,69 @@ static void test_a_hook_keeps_it_awake(void **state)
 	assert_int_equal(n_hooked, 3);
 }
 
+static bool holding(void *ctx)
+{
+	if (!loop_would_sleep(loop) && n_hooked++ == 0)
+		loop_hold(loop);
+	return false;
+}
+
+/* An idle batch comes before the next sleep, and only then; an event may come first. */
+static void test_hold(void **state)
+{
+	int fd = eventfd(1, EFD_NONBLOCK), source = loop_source_add(loop, event, &fd);
+
+	for (unsigned int poll_us = 0; poll_us <= 50; poll_us += 50) {
+		loop_set_poll(loop, poll_us);
+		n_hooked = 0;
+		assert_int_equal(loop_hook_add(loop, holding, NULL), 0);
+		assert_int_equal(eventfd_write(fd, 1), 0);
+		assert_int_equal(poll_us ? loop_rewatch(loop, fd, EPOLLIN, source, 0) :
+					   loop_watch(loop, fd, EPOLLIN, source, 0), 0);
+		assert_int_equal(loop_run_once(loop, -1), 0);
+		assert_int_equal(n_hooked, 1);
+		assert_true(loop_next_ms(loop) == 0);
+		assert_int_equal(eventfd_write(fd, 1), 0);
+		assert_int_equal(loop_run_once(loop, -1), 0);
+		assert_false(loop_would_sleep(loop));
+		assert_true(loop_next_ms(loop) == 0);
+		assert_int_equal(loop_run_once(loop, -1), 0); /* would hang */
+		assert_true(loop_would_sleep(loop));
+		assert_true(loop_next_ms(loop) == UINT64_MAX);
+		loop_hook_del(loop, holding, NULL);
+	}
+	close(fd);
+}
+
+static unsigned int n_looks, n_work;
+
+static bool look(void *ctx)
+{
+	return ++n_looks == 3;
+}
+
+static bool worker(void *ctx)
+{
+	n_work += !loop_is_idle(loop);
+	return false;
+}
+
+/* Work that shows without an event ends the wait, as an event does. */
+static void test_look(void **state)
+{
+	n_looks = n_work = 0;
+	loop_set_poll(loop, 1000000);
+	assert_int_equal(loop_look_add(loop, look, NULL), 0);
+	assert_int_equal(loop_hook_add(loop, worker, NULL), 0);
+	assert_int_equal(loop_run_once(loop, -1), 0);
+	assert_int_equal(n_looks, 3);
+	assert_int_equal(n_work, 1);
+	loop_look_del(loop, look, NULL);
+	assert_int_equal(loop_run_once(loop, 1), 0);
+	assert_int_equal(n_looks, 3);
+	loop_hook_del(loop, worker, NULL);
+}
+
 static void nobody(void *ctx, uint32_t arg, uint32_t events)
 {
 	fail();
@@ -158,6 +221,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_polling_backs_off, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_timers_in_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_hook_keeps_it_awake, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hold, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_look, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_source_taken_away, setup, teardown),
 	};
 

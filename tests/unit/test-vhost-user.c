@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/un.h>
 
+#include "clock.h"
 #include "front-end.h"
 #include "segment.h"
 #include "vhost_user.h"
@@ -20,12 +21,19 @@ static struct port *port;
 static struct front_end fe;
 static unsigned int n_warnings;
 static char warning[256];
+static uint64_t frozen_ms; /* the loop's time; 0: as it is */
+static bool busy_poll;
 static uint8_t bytes[PACKET_MAX_BYTES + 64], other[PACKET_MAX_BYTES + VHOST_HEADER_BYTES];
 
 static void on_warning(void *ctx, struct port *p, const char *text)
 {
 	n_warnings++;
 	(void)snprintf(warning, sizeof(warning), "%s", text);
+}
+
+static uint64_t now_ms(void *ctx)
+{
+	return frozen_ms ? frozen_ms : clock_now_ms();
 }
 
 static void step(void)
@@ -43,6 +51,7 @@ static struct vhost_user_config config(void)
 		.listen_fd = -1,
 		.connected_fd = -1,
 		.warn = on_warning,
+		.busy_poll = busy_poll,
 	};
 }
 
@@ -728,6 +737,89 @@ static void test_calls(void **state)
 	}
 }
 
+/* Sends n frames; whether the driver was told that their buffers are free. */
+static bool told_of_sent(unsigned int n)
+{
+	static const uint32_t cut[] = {12, 0};
+
+	memset(bytes, 0, 100);
+	for (unsigned int i = 0; i < n; i++)
+		guest_send(&(struct offload){}, bytes, 100, cut);
+	step();
+	return fd_was_told(fe.call[1]);
+}
+
+/* Takes back what was used, and wants to hear of more. */
+static void take_back(void)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		while (driver_used(&fe.rings[i], NULL) >= 0)
+			;
+		driver_want_calls(&fe.rings[i], true);
+	}
+}
+
+/* That buffers from the guest are free is told with the next frame to it, or in time, or when they are many. */
+static void test_calls_together(void **state)
+{
+	for (unsigned int s = 0; s < ARRAY_SIZE(shapes); s++) {
+		start(shapes[s] | F_CSUM_TSO | F_MERGE);
+		guest_offer(0, 100, 1526);
+		step();
+		frozen_ms = clock_now_ms();
+		for (unsigned int i = 0; i < 2; i++) {
+			assert_false(told_of_sent(1));
+			assert_false(told_of_sent(1));
+			assert_int_equal(send_whole(100, &(struct offload){}), 0);
+			step();
+			assert_true(fd_was_told(fe.call[0]) && fd_was_told(fe.call[1]));
+			take_back();
+		}
+		assert_false(told_of_sent(1));
+		frozen_ms += 2;
+		step();
+		assert_true(fd_was_told(fe.call[1]));
+		take_back();
+		assert_true(told_of_sent(6));
+		frozen_ms = 0;
+		finish();
+	}
+}
+
+/* While the loop asks for events no kick is wanted, and none is needed; when it sleeps it is. */
+static void test_busy_poll(void **state)
+{
+	static const uint32_t cut[] = {12, 0};
+
+	busy_poll = true;
+	for (unsigned int s = 0; s < ARRAY_SIZE(shapes); s++) {
+		start(shapes[s] | F_CSUM_TSO | F_MERGE);
+		frozen_ms = clock_now_ms(); /* no timer comes between */
+		loop_set_poll(loop, 1000000);
+		memset(bytes, 0, 100);
+		guest_send(&(struct offload){}, bytes, 100, cut);
+		assert_int_equal(loop_run_once(loop, 0), 0);
+		assert_int_equal(owner.n_frames, 1);
+		for (unsigned int i = 0; i < 10; i++) {
+			uint64_t n;
+
+			guest_send(&(struct offload){}, bytes, 100, cut);
+			assert_int_equal(read(fe.kick[1], &n, sizeof(n)) < 0 || i == 0, 1);
+			for (int k = 0; k < 2 && owner.n_frames < 2 + i; k++)
+				assert_int_equal(loop_run_once(loop, 1000), 0);
+			assert_int_equal(owner.n_frames, 2 + i);
+		}
+		loop_set_poll(loop, 0);
+		frozen_ms = 0;
+		step();
+		guest_send(&(struct offload){}, bytes, 100, cut);
+		assert_true(fd_was_told(fe.kick[1]));
+		step();
+		finish();
+	}
+	busy_poll = false;
+}
+
 /* Stops, resumption, reconnection. */
 
 static void test_stop_and_go_on(void **state)
@@ -1235,7 +1327,7 @@ static void test_nothing_is_leaked(void **state)
 
 static int setup(void **state)
 {
-	return loop_new(NULL, &loop);
+	return loop_new(&(struct loop_clock){.now_ms = now_ms}, &loop);
 }
 
 static int teardown(void **state)
@@ -1266,6 +1358,8 @@ int main(void)
 		cmocka_unit_test(test_room_that_is_none),
 		cmocka_unit_test(test_another_driver),
 		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_calls_together),
+		cmocka_unit_test(test_busy_poll),
 		cmocka_unit_test(test_stop_and_go_on),
 		cmocka_unit_test(test_disabled),
 		cmocka_unit_test(test_listener),
