@@ -4,8 +4,9 @@
  * from the terminal, once; a signal that a process sends to us is passed on.
  *
  * A network ends by itself when nobody has QEMU's end of its cable open any more, or, where QEMU connects and
- * may connect again, of a pipe beside it. That is how the networks outlive us with a QEMU that daemonizes. No other process may hold that end, therefore: all descriptors
- * are closed on exec, QEMU's copies excepted, and each network closes everything that is not its own.
+ * may connect again, of a pipe beside it. That is how the networks outlive us with a QEMU that daemonizes. No
+ * other process may hold that end, therefore: all descriptors are closed on exec, QEMU's copies excepted, and
+ * each network closes everything that is not its own.
  *
  * What a network prints goes where our own output goes. Only of a QEMU that daemonizes it is relayed, for a
  * shell waits for the end of our output: after QEMU has gone to the background nobody hears it. */
