@@ -259,7 +259,7 @@ static void test_messages_in_crumbs(void **state)
 		assert_int_equal(send(fe.sock, (uint8_t *)&m + i, 1, 0), 1);
 		step();
 	}
-	assert_true(inside()->protocol == BIT(VHOST_PROTOCOL_REPLY_ACK));
+	assert_true(inside()->dev->protocol == BIT(VHOST_PROTOCOL_REPLY_ACK));
 	finish();
 }
 
