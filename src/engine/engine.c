@@ -14,6 +14,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,6 +29,8 @@
 #include "tap.h"
 #include "vhost_mem.h"
 #include "vhost_user.h"
+
+#define POLL_US 50 /* about what falling asleep and being woken takes */
 
 static_assert(MSG_PORT_ID_MAX == PORT_MAX, "the parent's port numbers");
 static_assert(MSG_PORT_NAME_BYTES == PORT_NAME_BYTES, "names pass unchanged");
@@ -342,6 +345,9 @@ static int init(struct engine *e)
 		r = siphash_key_init(&gc.key);
 	if (r < 0)
 		return r;
+	cpu_set_t cpus;
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0 || CPU_COUNT(&cpus) > 1)
+		loop_set_poll(e->loop, POLL_US); /* on a single processor only interrupts would come meanwhile */
 	gc.loop = e->loop;
 	gc.port_closed = port_closed;
 	gc.ctx = e;

@@ -60,6 +60,10 @@ uint64_t loop_next_ms(const struct loop *l);
 /* The time at which the current batch began. */
 uint64_t loop_now_ms(const struct loop *l);
 
+/* How long to ask for events before the loop sleeps, where asking has been worth it of late; 0 (as a new
+ * loop has it): not at all. The time is the processor's, whatever the loop's clock. */
+void loop_set_poll(struct loop *l, uint32_t max_us);
+
 /* Whether the current batch brought no event: for hooks that have something to do while nobody waits. */
 bool loop_is_idle(const struct loop *l);
 
