@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "child.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +18,8 @@
 #define PCAP_FD       4
 #define HIGH_FD       16 /* above the two */
 #define DHCP_N_LEASES 16 /* QEMU's */
+
+static_assert(USER_QUEUES_MAX == WORKERS_MAX, "what can be asked for can be had");
 
 static void gateway_config(const struct user_conf *conf, uint16_t mtu, struct gateway_config *ret)
 {
@@ -74,6 +77,7 @@ static int in_child(const struct child *c, const struct user_conf *conf, uint16_
 {
 	struct engine_config ec = {.msg_fd = MSG_FD,
 		.parent = parent,
+		.n_queues = conf->n_queues,
 		.pcap_fd = pcap_fd < 0 ? -1 : PCAP_FD,
 		.pcap_snap_bytes = FRAME_MAX_BYTES,
 		.no_sandbox = conf->no_sandbox,

@@ -21,7 +21,7 @@ struct capture_file {
 	uint32_t snap_bytes;
 	uint32_t n_interfaces;
 	bool ended; /* by a block written in part */
-	uint64_t n_failures;
+	uint64_t n_failures; /* both atomic: ports may be in threads of their own */
 };
 
 struct capture_port {
@@ -51,15 +51,17 @@ static int file_write(struct capture_file *f, const struct iovec *iov, unsigned 
 {
 	ssize_t n;
 
-	if (f->ended)
+	if (__atomic_load_n(&f->ended, __ATOMIC_RELAXED))
 		return -EIO;
 	do
 		n = writev(f->fd, iov, (int)n_iov);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
-	f->ended = (size_t)n != n_bytes;
-	return f->ended ? -EIO : 0;
+	if ((size_t)n == n_bytes)
+		return 0;
+	__atomic_store_n(&f->ended, true, __ATOMIC_RELAXED);
+	return -EIO;
 }
 
 static int file_write_bytes(struct capture_file *f, const uint8_t *bytes, const struct wr *end)
@@ -101,7 +103,12 @@ struct capture_file *capture_file_free(struct capture_file *f)
 
 uint64_t capture_file_n_failures(const struct capture_file *f)
 {
-	return f->n_failures;
+	return __atomic_load_n(&f->n_failures, __ATOMIC_RELAXED);
+}
+
+static void file_failed(struct capture_file *f)
+{
+	__atomic_add_fetch(&f->n_failures, 1, __ATOMIC_RELAXED);
 }
 
 struct record {
@@ -141,7 +148,7 @@ static int write_block(void *ctx, const uint8_t *head, size_t n_head, const stru
 	}
 	iov[n_iov++] = (struct iovec){after, pad + PCAPNG_PACKET_TAIL_BYTES};
 	if (file_write(file, iov, n_iov, total) < 0)
-		file->n_failures++;
+		file_failed(file);
 	return 0;
 }
 
@@ -151,8 +158,8 @@ static void record(struct capture_port *c, enum pcapng_direction direction, cons
 	struct record r = {c, direction};
 	struct offload whole = *o;
 
-	if (c->file->ended) {
-		c->file->n_failures++;
+	if (__atomic_load_n(&c->file->ended, __ATOMIC_RELAXED)) {
+		file_failed(c->file);
 		return;
 	}
 	whole.gso = OFFLOAD_GSO_NONE;
@@ -163,7 +170,7 @@ static void record(struct capture_port *c, enum pcapng_direction direction, cons
 		e = segment_frame(iov, n_iov, n_bytes, &whole, write_block, &r);
 	}
 	if (e < 0)
-		c->file->n_failures++;
+		file_failed(c->file);
 }
 
 static void record_frame(struct capture_port *c, const struct frame *f)
@@ -174,7 +181,7 @@ static void record_frame(struct capture_port *c, const struct frame *f)
 	if (n_iov)
 		record(c, PCAPNG_INBOUND, iov, n_iov, f->n_bytes, &f->offload);
 	else
-		c->file->n_failures++;
+		file_failed(c->file);
 }
 
 /* What the layer above reads of a port, as the inner one has it now. */
@@ -297,6 +304,19 @@ const struct port_owner *capture_owner(struct port *capture)
 	return &capture_of(capture)->owner;
 }
 
+static void join(struct capture_port *c, struct port *inner, uint32_t interface)
+{
+	c->interface = interface;
+	c->inner = inner;
+	copy_state(c);
+	memcpy(c->port.name, inner->name, sizeof(c->port.name));
+}
+
+void capture_port_wrap_as(struct port *capture, struct port *inner, struct port *first)
+{
+	join(capture_of(capture), inner, capture_of(first)->interface);
+}
+
 int capture_port_wrap(struct port *capture, struct port *inner)
 {
 	struct capture_port *c = capture_of(capture);
@@ -308,9 +328,6 @@ int capture_port_wrap(struct port *capture, struct port *inner)
 
 	if (r < 0)
 		return r;
-	c->interface = c->file->n_interfaces++;
-	c->inner = inner;
-	copy_state(c);
-	memcpy(c->port.name, inner->name, sizeof(c->port.name));
+	join(c, inner, c->file->n_interfaces++);
 	return 0;
 }

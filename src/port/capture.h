@@ -23,3 +23,6 @@ int capture_port_new(
 const struct port_owner *capture_owner(struct port *capture);
 /* Adds an interface of the inner port's name. On success inner is taken over. 0 or -errno. */
 int capture_port_wrap(struct port *capture, struct port *inner);
+/* The same of another port of the guest whose first is captured already: it shares that interface, and frames of
+ * either may come from threads of their own. */
+void capture_port_wrap_as(struct port *capture, struct port *inner, struct port *first);

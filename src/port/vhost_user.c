@@ -209,7 +209,6 @@ static void connection_end(struct vhost_device *d)
 	for (unsigned int i = 0; i < d->n_ports; i++)
 		loop_timer_clear(d->ports[i]->loop, &d->ports[i]->look);
 	vhost_device_reset(d);
-	vhost_look_active(d);
 	vhost_resume(d);
 }
 
@@ -223,6 +222,7 @@ static void say_closed(struct vhost_device *d, int error, bool final)
 
 		p->owner->closed(p->owner->ctx, p, error, final);
 	}
+	vhost_look_active(d);
 	vhost_resume(d);
 }
 
@@ -387,6 +387,7 @@ static void vhost_free(struct port *port)
 			(void)loop_unwatch(p->loop, d->listen_fd);
 		util_close(&d->listen_fd);
 		vhost_pause(d);
+		vhost_look_active(d);
 		vhost_mem_done(&d->mem);
 		vhost_resume(d);
 	}

@@ -38,6 +38,7 @@ static const bool shipped_list = true;
 #endif
 
 static bool as_user;
+static void (*in_between)(void); /* after the rest, before the filter */
 
 static bool become_ordinary(void)
 {
@@ -59,6 +60,10 @@ static void enter(pid_t parent)
 		(void)!write(STDERR_FILENO, "\n", 1);
 		_exit(EXIT_INCOMPLETE);
 	}
+	if (in_between)
+		in_between();
+	if (sandbox_filter() < 0)
+		_exit(EXIT_ENTER_FAILED);
 }
 
 /* before, if any, runs outside the sandbox. */
