@@ -21,7 +21,8 @@
  * Whatever several workers use is changed by worker 0, while the others are paused. They park in a hook, where
  * none has anything in hand; worker 0 then does what is left in the channels in their stead. */
 /* seccomp: futex write */
-/* At the end of a thread. seccomp: exit rt_sigprocmask madvise munmap */
+/* The end of a thread: */
+/* seccomp: exit rt_sigprocmask madvise munmap */
 #include "workers.h"
 
 #include <assert.h>
