@@ -213,9 +213,24 @@ static int set_mem_table(struct vhost_device *d, struct vhost_msg *m)
 	return e;
 }
 
+static bool has_region(const struct vhost_device *d, const struct vhost_msg_region *g)
+{
+	for (unsigned int i = 0; i < d->mem.n; i++) {
+		const struct vhost_region *r = &d->mem.regions[i];
+
+		if (r->guest == g->guest && r->user == g->user && r->n_bytes == g->n_bytes)
+			return true;
+	}
+	return false;
+}
+
 static int change_region(struct vhost_device *d, struct vhost_msg *m)
 {
 	const struct vhost_msg_region *g = &m->regions.r[0];
+
+	/* QEMU 7.2 says it once for each pair. */
+	if (d->n_ports > 1 && has_region(d, g) == (m->request == VHOST_ADD_MEM_REG))
+		return 0;
 	int e = m->request == VHOST_ADD_MEM_REG ? add_region(d, m, 0)
 						: vhost_mem_del(&d->mem, g->guest, g->user, g->n_bytes);
 

@@ -228,7 +228,10 @@ static inline void say_driver_ok(struct front_end *f, void (*step)(void))
 	step();
 	assert_int_equal(hear_u64(f, VHOST_GET_STATUS), 0);
 	say_u64(f, VHOST_SET_STATUS, 8);
-	say_memory(f, step);
+	for (uint32_t i = 0; i < f->n_rings; i += 2) {
+		say_u64(f, VHOST_SET_FEATURES, f->features);
+		say_memory(f, step); /* once more for each pair, as QEMU 7.2 does */
+	}
 	for (uint32_t i = 0; i < f->n_rings; i++) {
 		driver_of(f, i);
 		say_ring(f, i, packed ? 0x80008000 : 0);
