@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What tools/test starts: three builds, the Meson suites in each, the scripts of tests/netns and tests/vm, lint.
+"""What tools/test starts: three builds, the Meson suites in each, the scripts of tests/vhost,
+tests/netns and tests/vm, lint.
 
 Every build, Meson test, script and lint check counts as one. A test skips by exit status 77, and its last line
 of output is the reason; it never counts as passed. Logs go to build/logs.
@@ -23,9 +24,10 @@ SKIP = 77
 JOBS = os.environ.get("JOBS", "2")
 LOGS = "build/logs"
 MESON_SUITES = ("unit", "fuzz", "sim", "cli", "platform")
-SCRIPT_SUITES = ("netns", "vm")
+SCRIPT_SUITES = ("vhost", "netns", "vm")
+SANITIZED_SCRIPTS = {"vhost", "netns"}  # in the build with sanitizers too
 SUITES = ("build", *MESON_SUITES, *SCRIPT_SUITES, "lint")
-SCRIPT_LIMIT_S = {"netns": 120, "vm": 240}
+SCRIPT_LIMIT_S = {"vhost": 180, "netns": 120, "vm": 240}
 
 # The build folders: what each is set up with, and what its tests run under.
 Build = collections.namedtuple("Build", "folder compiler options environment slowness")
@@ -219,7 +221,7 @@ def wanted_builds(arguments):
         return BUILDS[:1]
     if suites & {"build", *MESON_SUITES}:
         return BUILDS
-    return tuple(b for b in BUILDS if b.folder == "build" or b.folder == "build-asan" and "netns" in suites or
+    return tuple(b for b in BUILDS if b.folder == "build" or b.folder == "build-asan" and SANITIZED_SCRIPTS & suites or
                  b.folder == "build-clang" and "lint" in suites)
 
 
@@ -242,7 +244,7 @@ def main():
     for suite in SCRIPT_SUITES:
         if suite in arguments.suites:
             stage(suite)
-            folders = ("build", "build-asan") if suite == "netns" else ("build",)
+            folders = ("build", "build-asan") if suite in SANITIZED_SCRIPTS else ("build",)
             script_tests(suite, [build for build in usable if build.folder in folders], tally)
     if "lint" in arguments.suites:
         stage("lint")

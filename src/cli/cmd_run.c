@@ -45,6 +45,7 @@ static const struct cli_option options[] = {
 	{"stats", 0, NULL, "print counters at the end", FLAG(conf.stats)},
 	{"no-host-loopback", 0, NULL, "the router's address does not lead to the host's own",
 		FLAG(conf.no_host_loopback)},
+	{"no-host", 0, NULL, "nor does any other address of the host", FLAG(conf.no_host)},
 	{"debug", 0, NULL, "say what is going on", FLAG(conf.debug)},
 	{"no-peek-off", 0, NULL, "do without SO_PEEK_OFF (for tests)", FLAG(conf.no_peek_off)},
 	{"no-sandbox", 0, NULL, "do not confine the engine (for tests)", FLAG(conf.no_sandbox)},
@@ -141,6 +142,7 @@ static bool apply_options(const struct run_options *o, unsigned int i, struct us
 	c->stats = o->conf.stats;
 	c->debug = o->conf.debug;
 	c->no_host_loopback = o->conf.no_host_loopback;
+	c->no_host = o->conf.no_host;
 	c->no_peek_off = o->conf.no_peek_off;
 	c->no_sandbox = o->conf.no_sandbox;
 	if (!o->conf.pcap[0])

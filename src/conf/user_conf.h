@@ -51,7 +51,8 @@ struct user_conf {
 	char search[USER_SEARCH_MAX][USER_NAME_BYTES];
 	unsigned int n_search;
 	unsigned int n_queues; /* pairs of a vhost-user port: 1 to USER_QUEUES_MAX */
-	bool restricted, no_host_loopback, no_peek_off, no_sandbox, isolated, stats, debug;
+	bool restricted, no_host_loopback, no_host, no_peek_off, no_sandbox, isolated, guest_servers;
+	bool stats, debug;
 	char pcap[USER_PATH_BYTES];    /* empty: none */
 	struct user_forward *forwards; /* heap */
 	unsigned int n_forwards;

@@ -112,7 +112,6 @@ static void port_warning(void *ctx, struct port *p, const char *text)
 /* A port on its way into the network. One of several pairs of queues is a port to each worker. */
 struct newcomer {
 	unsigned int n;                   /* pairs */
-	unsigned int n_wrapped;           /* inner ports that their outer ones have taken over */
 	struct port *outer[WORKERS_MAX];  /* as the lan will know it */
 	struct port *inner[WORKERS_MAX];  /* what it is */
 	const struct port_owner *owners[WORKERS_MAX];
@@ -185,20 +184,15 @@ static int choose_owners(struct engine *e, struct newcomer *x)
 	return 0;
 }
 
-static int wrap(struct newcomer *x, bool captured)
+static void wrap(struct newcomer *x, bool captured)
 {
-	int r = captured ? capture_port_wrap(x->outer[0], x->inner[0]) : 0;
-
-	if (r < 0)
-		return r;
-	for (unsigned int i = 0; i < x->n; i++) {
+	for (unsigned int i = 0; i < x->n; i++)
 		if (!captured)
 			x->outer[i] = x->inner[i];
-		else if (i > 0)
+		else if (i == 0)
+			capture_port_wrap(x->outer[0], x->inner[0]);
+		else
 			capture_port_wrap_as(x->outer[i], x->inner[i], x->outer[0]);
-		x->n_wrapped++;
-	}
-	return 0;
 }
 
 /* All under one number. */
@@ -220,11 +214,8 @@ static int join_lans(struct engine *e, struct newcomer *x)
 
 static void newcomer_free(struct newcomer *x)
 {
-	for (unsigned int i = 0; i < x->n; i++) {
-		if (i >= x->n_wrapped)
-			(void)port_free(x->inner[i]);
-		(void)port_free(x->outer[i]);
-	}
+	for (unsigned int i = 0; i < x->n; i++)
+		(void)port_free(x->outer[i]); /* with the inner one, if there is one by now */
 }
 
 /* On success m's descriptor is the port's. */
@@ -240,10 +231,9 @@ static int add_port(struct engine *e, struct msg *m)
 		r = new_inner(e, m, &x);
 	if (r == 0) {
 		(void)TAKE_FD(m->fd);
-		r = wrap(&x, e->capture);
-	}
-	if (r == 0)
+		wrap(&x, e->capture);
 		r = join_lans(e, &x);
+	}
 	if (r < 0) {
 		newcomer_free(&x);
 		return r;
@@ -304,6 +294,11 @@ static void say_stats(struct engine *e)
 		workers_gateways(e->workers), workers_n(e->workers), m.text.bytes, sizeof(m.text.bytes));
 
 	m.text.n_bytes = MIN((size_t)MAX(n, 0), sizeof(m.text.bytes) - 1);
+	if (e->capture) {
+		n = snprintf(m.text.bytes + m.text.n_bytes, sizeof(m.text.bytes) - m.text.n_bytes,
+			"capture %llu frames not written\n", (unsigned long long)capture_file_n_failures(e->capture));
+		m.text.n_bytes += MIN((size_t)MAX(n, 0), sizeof(m.text.bytes) - m.text.n_bytes - 1);
+	}
 	(void)say(e, &m);
 }
 
@@ -432,7 +427,7 @@ static int enter(struct engine *e)
 	if (r == 0 && !e->config->no_sandbox)
 		r = sandbox_filter();
 	if (r < 0)
-		warn(e, "the engine's %u threads cannot be set up: %s", workers_n(e->workers), strerror(-r));
+		warn(e, "the engine's threads or the sandbox cannot be set up: %s", strerror(-r));
 	return r;
 }
 
@@ -452,6 +447,12 @@ static int make_workers(struct engine *e)
 	return workers_new(&wc, &e->workers);
 }
 
+/* By any of the workers. */
+static void capture_failed(void *ctx, int error)
+{
+	warn(ctx, "the capture is not complete: frames cannot be written (%s), and are left out", strerror(-error));
+}
+
 static int init(struct engine *e)
 {
 	int r = vhost_mem_guard();
@@ -465,8 +466,11 @@ static int init(struct engine *e)
 	e->owner = lan_owner(gateway_lan(e->gateway));
 	if (e->config->pcap_fd >= 0) {
 		r = capture_file_new(e->config->pcap_fd, e->config->pcap_snap_bytes, &e->capture);
-		if (r < 0)
+		if (r < 0) {
+			warn(e, "the capture cannot be written: %s", strerror(-r));
 			return r;
+		}
+		capture_file_on_failure(e->capture, capture_failed, e);
 	}
 	int source = loop_source_add(e->loop, on_parent, e);
 	if (source < 0)
@@ -485,6 +489,7 @@ int engine_run(const struct engine_config *c)
 	_cleanup_(done) struct engine e = {.config = c};
 
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* a capture at the limit of ulimit -f */
 	raise_descriptor_limit();
 	if (fcntl(c->msg_fd, F_SETFL, O_NONBLOCK) < 0)
 		return 1;

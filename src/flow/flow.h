@@ -23,6 +23,7 @@ enum flow_kind {
 	FLOW_FREE,
 	FLOW_TCP,
 	FLOW_UDP,
+	FLOW_UDP_IN, /* begun by a client from outside, through a forward: has a cap of its own */
 	FLOW_PING,
 	FLOW_KIND_MAX,
 };
@@ -77,6 +78,7 @@ struct flow {
 	uint64_t timer_due_ms; /* 0: not set */
 	uint64_t used_ms;      /* last traffic */
 	struct ip_addr host;   /* the real destination, after the policy mapped it */
+	uint32_t host_scope;   /* the interface of an IPv6 link-local one; else 0 */
 	uint16_t host_port;
 	struct mac guest_mac;
 	bool in_work;

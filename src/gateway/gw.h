@@ -75,6 +75,8 @@ struct gateway {
 	unsigned int n_forwards;
 	struct gw_neigh neigh[GW_NEIGH_MAX];
 	unsigned int n_neigh; /* entries ever used: those above were never */
+	uint32_t source_be; /* of the last IPv4 packet of the batch that is being handled; 0: none */
+	struct mac source_mac;
 
 	union sock_addr resolvers[GATEWAY_DNS_MAX];
 	unsigned int n_resolvers, resolver; /* the one in use */
@@ -122,6 +124,22 @@ static inline bool gw_owns(const struct gateway *g, const struct flow_key *key)
 	return likely(!s) || s->owner(s->ctx, key) == s->index;
 }
 
+/* The host's end of a flow as a socket address, and back. */
+static inline socklen_t gw_host_addr(const struct flow *f, union sock_addr *ret)
+{
+	socklen_t n = sock_addr_set(ret, &f->host, f->host_port);
+
+	if (ret->sa.sa_family == AF_INET6)
+		ret->in6.sin6_scope_id = f->host_scope;
+	return n;
+}
+
+static inline void gw_host_set(struct flow *f, const union sock_addr *a)
+{
+	(void)sock_addr_get(a, &f->host, &f->host_port);
+	f->host_scope = a->sa.sa_family == AF_INET6 ? a->in6.sin6_scope_id : 0;
+}
+
 static inline void gw_drop(struct gateway *g, const struct port *p, enum drop_reason reason)
 {
 	g->drops[p->id][reason]++;
@@ -153,9 +171,8 @@ enum gw_verdict {
 	GW_UNREACHABLE, /* tell the guest: no such host */
 	GW_SILENT,      /* drop */
 };
-/* Where the guest's destination really is. */
-enum gw_verdict gw_map(struct gateway *g, uint8_t proto, uint32_t dst_be, uint16_t dst_port, struct ip_addr *ret,
-		uint16_t *ret_port);
+/* Where the guest's destination really is; *ret is set where that is allowed. */
+enum gw_verdict gw_map(struct gateway *g, uint8_t proto, uint32_t dst_be, uint16_t dst_port, union sock_addr *ret);
 /* The reverse, for a client that comes in by a forward: as which address the guest sees it. */
 uint32_t gw_unmap(const struct gateway *g, uint32_t client_be);
 /* A query went unanswered: the next resolver is used from now on. */
@@ -195,6 +212,8 @@ void gw_udp_end(struct gateway *g, struct flow *f);
 /* Room on a port again, or a flow that had more: goes on reading. */
 void gw_udp_work(struct gateway *g, struct flow *f);
 void gw_udp_timer_due(struct gateway *g, struct flow *f);
+/* Ends a flow to a resolver that is one no more: the client asks again, and reaches one that is. */
+void gw_udp_resolvers_changed(struct gateway *g, struct flow *f);
 
 /* gw_tcp.c */
 int gw_tcp_init(struct gateway *g);

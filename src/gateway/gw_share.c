@@ -41,14 +41,14 @@ static int watch_socket(struct gateway *g, struct flow *f)
 	if (f->key.kind == FLOW_TCP)
 		return gw_tcp_watch(g, f);
 	return g->sock.ops->watch(g->sock.ctx, f->fd, EPOLLIN | EPOLLET,
-			f->key.kind == FLOW_UDP ? g->source_udp : g->source_ping, number);
+			f->key.kind == FLOW_PING ? g->source_ping : g->source_udp, number);
 }
 
 static void reset_flow(struct gateway *g, struct flow *f)
 {
 	if (f->key.kind == FLOW_TCP)
 		gw_tcp_reset(g, f);
-	else if (f->key.kind == FLOW_UDP)
+	else if (f->key.kind == FLOW_UDP || f->key.kind == FLOW_UDP_IN)
 		gw_udp_end(g, f);
 	else
 		gw_ping_end(g, f);
@@ -65,6 +65,7 @@ static void move_flow(struct gateway *from, struct gateway *to, struct flow *f)
 		return;
 	}
 	moved->host = f->host;
+	moved->host_scope = f->host_scope;
 	moved->host_port = f->host_port;
 	moved->guest_mac = f->guest_mac;
 	if (f->key.kind == FLOW_TCP)

@@ -72,8 +72,8 @@ static void put_port(const struct sharers *s, struct text *t, const struct port 
 			(unsigned long long)n.rx_bytes, (unsigned long long)n.rx_bad);
 	put(t, "  to guest   %llu frames %llu bytes, no room %llu, closed %llu\n", (unsigned long long)n.tx_frames,
 			(unsigned long long)n.tx_bytes, (unsigned long long)n.tx_no_room, (unsigned long long)n.n_closed);
-	put(t, "  flows      tcp %u udp %u ping %u\n", n_flows(s, p->id, FLOW_TCP), n_flows(s, p->id, FLOW_UDP),
-			n_flows(s, p->id, FLOW_PING));
+	put(t, "  flows      tcp %u udp %u udp-forwarded %u ping %u\n", n_flows(s, p->id, FLOW_TCP),
+			n_flows(s, p->id, FLOW_UDP), n_flows(s, p->id, FLOW_UDP_IN), n_flows(s, p->id, FLOW_PING));
 	for (int i = 1; i < DROP_REASON_MAX; i++) {
 		unsigned long long n_drops = 0;
 
@@ -92,6 +92,7 @@ static void put_limits(const struct sharers *s, struct text *t)
 	put(t, "  tcp flows  %u: the longest idle that is not established goes first, else the new one is refused\n",
 			s->n * flow_max(g->flows, FLOW_TCP));
 	put(t, "  udp flows  %u: the longest idle goes first\n", s->n * flow_max(g->flows, FLOW_UDP));
+	put(t, "  udp flows of forwards %u: the longest idle goes first\n", flow_max(g->flows, FLOW_UDP_IN));
 	put(t, "  pings      %u: the longest idle goes first\n", s->n * flow_max(g->flows, FLOW_PING));
 	put(t, "  leases     %u: the longest expired goes first, else no answer\n", g->dhcp.table.n_leases);
 	put(t, "  datagrams in reassembly %u: the oldest goes first\n", s->n * REASS_PORT_MAX);
@@ -131,8 +132,9 @@ int gateway_stats(struct gateway *const *g, unsigned int n_gateways, char *buf, 
 	put(&t, "      from guest %llu bytes, to guest %llu bytes, retransmits %llu, taken in part %llu, watchdog %llu\n",
 			U(tcp_from_guest_bytes), U(tcp_to_guest_bytes), U(tcp_retransmits), U(tcp_partial), U(tcp_watchdog));
 	put(&t, "      peek offset %s\n", g[0]->peek_off4 ? "yes" : "no");
-	put(&t, "udp   from guest %llu (joined %llu), to guest %llu, errors %llu, evicted %llu\n", U(udp_from_guest),
-			U(udp_joined), U(udp_to_guest), U(udp_errors), U(evicted[FLOW_UDP]));
+	put(&t, "udp   from guest %llu (joined %llu), to guest %llu, errors %llu, evicted %llu, of forwards %llu\n",
+			U(udp_from_guest), U(udp_joined), U(udp_to_guest), U(udp_errors), U(evicted[FLOW_UDP]),
+			U(evicted[FLOW_UDP_IN]));
 	put(&t, "icmp  echo %llu, replies %llu, forbidden %llu, errors sent %llu\n", U(ping_requests), U(ping_replies),
 			U(ping_forbidden), U(icmp_errors));
 	put(&t, "other arp %llu, dhcp %llu, fragments in %llu, datagrams fragmented %llu\n", U(arp_requests),

@@ -177,7 +177,7 @@ int gw_tcp_watch(struct gateway *g, struct flow *f)
 static int start_connect(struct gateway *g, struct flow *f)
 {
 	union sock_addr sa;
-	socklen_t n = sock_addr_set(&sa, &f->host, f->host_port);
+	socklen_t n = gw_host_addr(f, &sa);
 	int r = open_socket(g, sa.sa.sa_family);
 
 	if (r < 0)
@@ -199,9 +199,8 @@ static enum drop_reason refuse_verdict(struct gateway *g, struct gw_pkt *k, cons
 /* A SYN from the guest. */
 enum drop_reason gw_tcp_open(struct gateway *g, struct gw_pkt *k, const struct tcp *t, const struct flow_key *key)
 {
-	struct ip_addr host;
-	uint16_t port;
-	enum gw_verdict verdict = gw_map(g, IP_PROTO_TCP, k->ip.dst_be, t->dst_port, &host, &port);
+	union sock_addr host;
+	enum gw_verdict verdict = gw_map(g, IP_PROTO_TCP, k->ip.dst_be, t->dst_port, &host);
 
 	if (verdict != GW_ALLOW)
 		return refuse_verdict(g, k, t, verdict);
@@ -212,8 +211,7 @@ enum drop_reason gw_tcp_open(struct gateway *g, struct gw_pkt *k, const struct t
 	}
 	init_flow(g, f, &k->eth.src);
 	gw_neigh_learn(g, k->port, k->ip.src_be, &k->eth.src);
-	f->host = host;
-	f->host_port = port;
+	gw_host_set(f, &host);
 
 	struct flow_tcp *s = &f->tcp;
 	s->state = GW_TCP_CONNECTING;
@@ -242,7 +240,6 @@ void gw_tcp_established(struct gateway *g, struct flow *f, const struct tcp *t)
 	s->snd_una = s->snd_nxt = s->snd_max = s->iss + 1;
 	s->snd_wnd = t->flags & TCP_SYN ? t->window : (uint32_t)t->window << s->guest_wscale;
 	s->n_retries = 0;
-	s->flags |= GW_TCP_READABLE;
 	flow_mark(g->flows, f);
 }
 
@@ -458,10 +455,10 @@ static void connected(struct gateway *g, struct flow *f, uint32_t events)
 			return;
 		}
 	}
-	if (!(events & EPOLLOUT))
-		return;
 	if (events & EPOLLIN)
 		s->flags |= GW_TCP_READABLE;
+	if (!(events & EPOLLOUT))
+		return;
 	s->state = GW_TCP_SYN_RCVD;
 	s->snd_nxt = s->snd_max = s->iss + 1;
 	/* A new socket has room for a first flight; how much more is looked at when that has come. */

@@ -28,7 +28,8 @@ unsigned int steer_flow(const struct steer *s, const struct flow_key *key)
 
 	if (n <= 1 || (s->dns_be && ip_addr_4(&k.remote) == s->dns_be))
 		return 0;
-	if (k.kind == FLOW_UDP && (k.remote_port == DHCP_SERVER_PORT || is_first(s, ip_addr_4(&k.guest))))
+	if ((k.kind == FLOW_UDP || k.kind == FLOW_UDP_IN) &&
+		(k.remote_port == DHCP_SERVER_PORT || is_first(s, ip_addr_4(&k.guest))))
 		return 0;
 	if (k.kind != FLOW_TCP) {
 		k.kind = FLOW_FREE;

@@ -20,6 +20,27 @@
 #define DHCP_N_LEASES 16 /* QEMU's */
 
 static_assert(USER_QUEUES_MAX == WORKERS_MAX, "what can be asked for can be had");
+#define PORT_DESCRIPTORS   4
+#define VHOST_DESCRIPTORS  64 /* three of each ring, of up to eight pairs, and some */
+#define WORKER_DESCRIPTORS 40 /* of each but the first: sockets opened ahead, and some */
+
+static unsigned int n_descriptors(const struct user_conf *conf)
+{
+	unsigned int n = GATEWAY_DESCRIPTORS + conf->n_forwards + (conf->n_queues - 1) * WORKER_DESCRIPTORS;
+
+	for (unsigned int i = 0; i < conf->n_ports; i++) {
+		const struct user_port *p = &conf->ports[i];
+		bool vhost = p->kind == USER_PORT_VHOST_LISTEN || p->kind == USER_PORT_VHOST_CONNECT || p->vhost;
+
+		n += vhost ? VHOST_DESCRIPTORS : PORT_DESCRIPTORS;
+	}
+	return n;
+}
+
+unsigned int child_descriptors_least(const struct user_conf *conf)
+{
+	return n_descriptors(conf) + GATEWAY_FLOWS_LEAST;
+}
 
 static void gateway_config(const struct user_conf *conf, uint16_t mtu, struct gateway_config *ret)
 {
@@ -32,11 +53,15 @@ static void gateway_config(const struct user_conf *conf, uint16_t mtu, struct ga
 		.n_leases = DHCP_N_LEASES,
 		.mac = {{0x52, 0x55}}, /* and the host's address, as QEMU makes it */
 		.mtu = mtu,
+		.tell_mtu = conf->mtu != 0,
+		.n_descriptors = n_descriptors(conf),
 		.n_search = MIN(conf->n_search, (unsigned int)GATEWAY_SEARCH_MAX),
 		.restricted = conf->restricted,
 		.no_host_loopback = conf->no_host_loopback,
+		.no_host = conf->no_host,
 		.no_peek_off = conf->no_peek_off,
 		.isolated = conf->isolated,
+		.guest_servers = conf->guest_servers,
 	};
 	memcpy(ret->mac.b + 2, &conf->host_be, sizeof(conf->host_be));
 	(void)snprintf(ret->hostname, sizeof(ret->hostname), "%s", conf->hostname);

@@ -422,12 +422,21 @@ static bool open_pcap(struct parent *p)
 	return p->pcap_fd >= 0;
 }
 
-static void raise_descriptor_limit(struct parent *p)
+static bool raise_descriptor_limit(struct parent *p)
 {
+	unsigned int need = child_descriptors_least(p->conf);
+
 	if (getrlimit(RLIMIT_NOFILE, &p->n_files) < 0)
-		return;
+		return true;
 	struct rlimit l = {.rlim_cur = p->n_files.rlim_max, .rlim_max = p->n_files.rlim_max};
 	(void)setrlimit(RLIMIT_NOFILE, &l);
+	if (l.rlim_max >= need)
+		return true;
+	log_error("%u ports and %u forwards need at least %u descriptors, and the hard limit is %llu: raise it "
+		  "(ulimit -Hn; LimitNOFILE= of systemd)%s",
+		p->conf->n_ports, p->conf->n_forwards, need, (unsigned long long)l.rlim_max,
+		p->conf->n_forwards ? ", or name fewer forwards" : "");
+	return false;
 }
 
 static int watch(struct parent *p, int fd, void (*fn)(void *ctx, uint32_t arg, uint32_t events), uint32_t arg)
@@ -505,8 +514,7 @@ static bool start(struct parent *p)
 		log_error("cannot start: %s", strerror(-r));
 		return false;
 	}
-	raise_descriptor_limit(p);
-	if (!open_pcap(p) || !open_forwards(p) || !guests_open(p->conf, &p->n_files, p->guests, &p->command))
+	if (!raise_descriptor_limit(p) || !open_pcap(p) || !open_forwards(p) || !guests_open(p->conf, &p->n_files, p->guests, &p->command))
 		return false;
 	p->has_command = p->command.pid != 0;
 	r = watch_host(p);

@@ -5,7 +5,8 @@
  * were accepted; those received straight into their place just before, for afterwards the place is the
  * guest's. A file that takes nothing (a full disk) costs the capture that frame, and the next is tried
  * again; a block written in part ends the capture, for all its ports, since nothing behind it could be
- * read. The guest's traffic goes on in any case. */
+ * read. So does an interface that could not be written for its port. The guest's traffic goes on in any
+ * case. */
 /* seccomp: writev clock_gettime close */
 #include "capture.h"
 
@@ -20,8 +21,13 @@ struct capture_file {
 	int fd;
 	uint32_t snap_bytes;
 	uint32_t n_interfaces;
+	/* Atomic, since ports may be in threads of their own. */
 	bool ended; /* by a block written in part */
-	uint64_t n_failures; /* both atomic: ports may be in threads of their own */
+	uint64_t n_failures;
+	int error; /* -errno of the last failure */
+
+	void (*failed)(void *ctx, int error);
+	void *ctx;
 };
 
 struct capture_port {
@@ -31,6 +37,7 @@ struct capture_port {
 	struct port *inner;
 	struct capture_file *file;
 	uint32_t interface;
+	bool has_interface;
 };
 
 static struct capture_port *capture_of(struct port *port)
@@ -56,12 +63,20 @@ static int file_write(struct capture_file *f, const struct iovec *iov, unsigned 
 	do
 		n = writev(f->fd, iov, (int)n_iov);
 	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	if ((size_t)n == n_bytes)
+	if (n >= 0 && (size_t)n == n_bytes)
 		return 0;
+	int error = n < 0 ? -errno : -ENOSPC;
+	__atomic_store_n(&f->error, error, __ATOMIC_RELAXED);
+	if (n < 0)
+		return error;
 	__atomic_store_n(&f->ended, true, __ATOMIC_RELAXED);
 	return -EIO;
+}
+
+static void count_failure(struct capture_file *f)
+{
+	if (__atomic_fetch_add(&f->n_failures, 1, __ATOMIC_RELAXED) == 0 && f->failed)
+		f->failed(f->ctx, __atomic_load_n(&f->error, __ATOMIC_RELAXED));
 }
 
 static int file_write_bytes(struct capture_file *f, const uint8_t *bytes, const struct wr *end)
@@ -106,9 +121,10 @@ uint64_t capture_file_n_failures(const struct capture_file *f)
 	return __atomic_load_n(&f->n_failures, __ATOMIC_RELAXED);
 }
 
-static void file_failed(struct capture_file *f)
+void capture_file_on_failure(struct capture_file *f, void (*failed)(void *ctx, int error), void *ctx)
 {
-	__atomic_add_fetch(&f->n_failures, 1, __ATOMIC_RELAXED);
+	f->failed = failed;
+	f->ctx = ctx;
 }
 
 struct record {
@@ -148,7 +164,7 @@ static int write_block(void *ctx, const uint8_t *head, size_t n_head, const stru
 	}
 	iov[n_iov++] = (struct iovec){after, pad + PCAPNG_PACKET_TAIL_BYTES};
 	if (file_write(file, iov, n_iov, total) < 0)
-		file_failed(file);
+		count_failure(file);
 	return 0;
 }
 
@@ -158,8 +174,8 @@ static void record(struct capture_port *c, enum pcapng_direction direction, cons
 	struct record r = {c, direction};
 	struct offload whole = *o;
 
-	if (__atomic_load_n(&c->file->ended, __ATOMIC_RELAXED)) {
-		file_failed(c->file);
+	if (__atomic_load_n(&c->file->ended, __ATOMIC_RELAXED) || !c->has_interface) {
+		count_failure(c->file);
 		return;
 	}
 	whole.gso = OFFLOAD_GSO_NONE;
@@ -170,7 +186,7 @@ static void record(struct capture_port *c, enum pcapng_direction direction, cons
 		e = segment_frame(iov, n_iov, n_bytes, &whole, write_block, &r);
 	}
 	if (e < 0)
-		file_failed(c->file);
+		count_failure(c->file);
 }
 
 static void record_frame(struct capture_port *c, const struct frame *f)
@@ -181,7 +197,7 @@ static void record_frame(struct capture_port *c, const struct frame *f)
 	if (n_iov)
 		record(c, PCAPNG_INBOUND, iov, n_iov, f->n_bytes, &f->offload);
 	else
-		file_failed(c->file);
+		count_failure(c->file);
 }
 
 /* What the layer above reads of a port, as the inner one has it now. */
@@ -304,9 +320,8 @@ const struct port_owner *capture_owner(struct port *capture)
 	return &capture_of(capture)->owner;
 }
 
-static void join(struct capture_port *c, struct port *inner, uint32_t interface)
+static void join(struct capture_port *c, struct port *inner)
 {
-	c->interface = interface;
 	c->inner = inner;
 	copy_state(c);
 	memcpy(c->port.name, inner->name, sizeof(c->port.name));
@@ -314,20 +329,22 @@ static void join(struct capture_port *c, struct port *inner, uint32_t interface)
 
 void capture_port_wrap_as(struct port *capture, struct port *inner, struct port *first)
 {
-	join(capture_of(capture), inner, capture_of(first)->interface);
+	struct capture_port *c = capture_of(capture);
+
+	c->has_interface = capture_of(first)->has_interface;
+	c->interface = capture_of(first)->interface;
+	join(c, inner);
 }
 
-int capture_port_wrap(struct port *capture, struct port *inner)
+void capture_port_wrap(struct port *capture, struct port *inner)
 {
 	struct capture_port *c = capture_of(capture);
 	uint8_t block[PCAPNG_INTERFACE_MAX];
 	struct wr w = wr_of(block, sizeof(block));
 
 	pcapng_emit_interface(&w, inner->name, c->file->snap_bytes);
-	int r = file_write_bytes(c->file, block, &w);
-
-	if (r < 0)
-		return r;
-	join(c, inner, c->file->n_interfaces++);
-	return 0;
+	c->has_interface = file_write_bytes(c->file, block, &w) == 0;
+	if (c->has_interface)
+		c->interface = c->file->n_interfaces++;
+	join(c, inner);
 }

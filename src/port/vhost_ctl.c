@@ -14,9 +14,8 @@
  * fields of the device's configuration, which QEMU has itself and others would ask us for. */
 #include "vhost_dev.h"
 
-#include <fcntl.h>
-
 #include "eth.h"
+#include "vhost_fd.h"
 
 #define ETH_TYPE_RARP 0x8035
 #define RARP_BYTES    60
@@ -79,7 +78,7 @@ static void pair_init(struct vhost_port *p)
 	p->mergeable = p->direct = false;
 	p->reserved = p->staged = p->refused = p->held = false;
 	p->header_bytes = VHOST_HEADER_BYTES;
-	p->n_posted_max = 0;
+	p->n_posted_max = p->n_refused = 0;
 	vhost_mem_copy(&p->mem, &p->dev->mem);
 }
 
@@ -104,7 +103,7 @@ void vhost_device_reset(struct vhost_device *d)
 	}
 	vhost_mem_reset(&d->mem);
 	vhost_reader_done(&d->reader);
-	util_close(&d->backend_fd);
+	vhost_fd_close(&d->backend_fd);
 	vhost_device_init(d);
 }
 
@@ -278,23 +277,13 @@ static int set_addr(struct vhost_port *p, struct vhost_ring *r, const struct vho
 	return e;
 }
 
-/* We never wait for anybody who does not read. */
-static int make_nonblocking(int fd)
-{
-	int flags = fcntl(fd, F_GETFL);
-
-	return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
-}
-
 static int set_fd(struct vhost_port *p, struct vhost_ring *r, struct vhost_msg *m)
 {
 	int *place = m->request == VHOST_SET_VRING_CALL ? &r->call_fd : &r->err_fd;
 
+	if (m->n_fds && !vhost_fd_notifies(m->fds[0]))
+		return -EBADF;
 	if (m->request != VHOST_SET_VRING_KICK) {
-		int e = m->n_fds ? make_nonblocking(m->fds[0]) : 0;
-
-		if (e < 0)
-			return e;
 		util_close(place);
 		if (m->n_fds)
 			*place = TAKE_FD(m->fds[0]);
@@ -448,7 +437,7 @@ static int device_request(struct vhost_device *d, struct vhost_msg *m, bool *ret
 	case VHOST_SET_LOG_FD: /* nobody waits for it */
 		return 0;
 	case VHOST_SET_BACKEND_REQ_FD: /* nothing is ever asked, but its end would be taken for ours */
-		util_close(&d->backend_fd);
+		vhost_fd_close(&d->backend_fd);
 		d->backend_fd = TAKE_FD(m->fds[0]);
 		return 0;
 	default:

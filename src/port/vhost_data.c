@@ -21,7 +21,9 @@
  * its tail instead, as on any wire.
  *
  * How much room is room enough? A ring that is nearly spent would be fed crumbs if any were; so the whole of
- * what is asked for must fit, or half of the most buffers that this driver was ever seen to offer. */
+ * what is asked for must fit, or half of the most buffers that this driver was ever seen to offer. And whatever
+ * was refused once, because what there was ran out, is not tried again before there is more, or it would be
+ * tried for ever: how much a buffer holds is only known when it is taken. */
 #include "vhost_dev.h"
 
 #include <assert.h>
@@ -222,6 +224,8 @@ bool vhost_has_room(struct vhost_port *p)
 	unsigned int n = vring_n_avail(&r->v, VRING_NUM_MAX);
 
 	p->n_posted_max = MAX(p->n_posted_max, n);
+	if (n <= p->n_refused)
+		return false;
 	if (p->direct && !p->mergeable)
 		return n > 0;
 	return n >= MIN((unsigned int)ENOUGH, MAX(p->n_posted_max / 2, 1u));
@@ -322,9 +326,10 @@ static unsigned int use_buffers(struct vhost_port *p, struct vhost_ring *r, size
 	return n;
 }
 
-static void used(struct vhost_ring *r)
+static void used(struct vhost_port *p, struct vhost_ring *r)
 {
 	r->to_signal = true;
+	p->n_refused = 0;
 	if (r->v.n_used >= PUBLISH_AT)
 		vring_publish(&r->v);
 }
@@ -345,6 +350,8 @@ static int put_frame(struct vhost_port *p, struct vhost_ring *r, const struct io
 	int taken = take_room(p, r, p->header_bytes + n_bytes, VHOST_PUT_IOV);
 
 	if (taken <= 0 || p->put.n_bytes < p->header_bytes + n_bytes) {
+		if (taken == 0)
+			p->n_refused = vring_n_since(&r->v, &before);
 		vring_undo(&r->v, &before);
 		return taken < 0 ? -EPROTO : taken == 0 ? -ENOBUFS : -EMSGSIZE;
 	}
@@ -381,10 +388,13 @@ static int put_segment(void *ctx, const uint8_t *head, size_t n_head, const stru
 static int put_segments(struct vhost_port *p, struct vhost_ring *r, const struct iovec *iov, unsigned int n_iov,
 	size_t n_bytes, const struct offload *o)
 {
+	struct vring_mark before = vring_mark(&r->v);
 	struct segments s = {p, r, 0};
 	int e = segment_frame(iov, n_iov, n_bytes, o, put_segment, &s);
 
-	if (e == -ENOBUFS && s.n && 2 * s.n >= p->n_posted_max)
+	if (e == -ENOBUFS)
+		p->n_refused += vring_n_since(&r->v, &before);
+	if (e == -ENOBUFS && s.n && 2 * p->n_refused >= p->n_posted_max)
 		return 0; /* all that this driver ever offers: the tail is lost */
 	return e;
 }
@@ -405,7 +415,7 @@ int vhost_send(struct port *port, const struct iovec *iov, unsigned int n_iov, s
 	int e = port_takes(port, o) ? put_frame(p, r, iov, n_iov, n_bytes, o)
 				    : put_segments(p, r, iov, n_iov, n_bytes, o);
 	if (e == 0) {
-		used(r);
+		used(p, r);
 		return 0;
 	}
 	vring_undo(&r->v, &before);
@@ -420,8 +430,10 @@ static int reserve_staged(struct vhost_port *p, struct vhost_ring *r, size_t n_h
 	unsigned int wanted = (unsigned int)(max_bytes / FRAME_GUESS) + 1;
 	unsigned int n = vring_n_avail(&r->v, wanted);
 
-	if (n == 0 || (n < wanted && 2 * n < p->n_posted_max))
+	if (n == 0 || (n < wanted && 2 * n < p->n_posted_max)) {
+		p->n_refused = n;
 		return refuse(p, -ENOBUFS);
+	}
 	if (n < wanted)
 		max_bytes = MIN(max_bytes, (size_t)n * FRAME_GUESS);
 	p->reserved = p->staged = true;
@@ -462,12 +474,17 @@ static int reserve_direct(struct vhost_port *p, struct vhost_ring *r, size_t n_h
 		vring_undo(&r->v, &before);
 		return broken(p, r);
 	}
+	unsigned int n = vring_n_since(&r->v, &before);
+
 	ret->n_bytes = 0;
-	if (taken > 0 || 2 * p->put.n_chains >= p->n_posted_max)
+	if (taken > 0 || 2 * n >= p->n_posted_max)
 		room_of(p, n_skip, max_bytes, ret);
 	if (ret->n_bytes == 0) {
 		vring_undo(&r->v, &before);
-		return taken > 0 ? -EMSGSIZE : refuse(p, -ENOBUFS);
+		if (taken > 0)
+			return -EMSGSIZE;
+		p->n_refused = n;
+		return refuse(p, -ENOBUFS);
 	}
 	p->reserved = true;
 	p->staged = false;
@@ -545,6 +562,6 @@ int vhost_commit(struct port *port, struct room *room, size_t n_bytes, const str
 	place_write(&to, room->head, room->n_head);
 	if (p->mem.logging)
 		place_write(&to, NULL, n_bytes);
-	used(r);
+	used(p, r);
 	return 0;
 }

@@ -118,6 +118,7 @@ struct vhost_port {
 	bool refused;        /* somebody waits for room() */
 	bool reserved, staged;
 	unsigned int n_posted_max; /* the most buffers that this guest was seen to offer */
+	unsigned int n_refused;    /* as many were not enough: with no more than these nobody tries again */
 	struct vhost_put put;
 	uint8_t head[PORT_ROOM_HEADROOM];
 	uint8_t room[FRAME_MAX_BYTES];
@@ -144,7 +145,7 @@ struct vhost_device {
 	bool owner_first;    /* SET_OWNER came before anything else: not QEMU */
 	bool has_request;
 	bool warned[VHOST_WARN_MAX];
-	uint64_t warned_ms;
+	uint64_t warned_ms[VHOST_WARN_MAX];
 
 	uint64_t features, protocol;
 	uint8_t status;

@@ -20,11 +20,13 @@
  *
  * States: listening (fd < 0, listener watched), connected, closed (fd < 0, no listener: for good if `once`,
  * else until vhost_user_port_attach()). */
-/* seccomp: accept4 close write fcntl */
+/* seccomp: accept4 close */
 #include "vhost_dev.h"
 
 #include <stdio.h>
 #include <sys/socket.h>
+
+#include "vhost_fd.h"
 
 #define ACCEPT_RETRY_MS 1000
 #define WARN_AGAIN_MS   10000
@@ -60,29 +62,22 @@ void vhost_warn(struct vhost_device *d, enum vhost_warning what)
 {
 	uint64_t now_ms = device_now_ms(d);
 
-	if (!d->config.warn || d->warned[what] || (d->warned_ms && now_ms - d->warned_ms < WARN_AGAIN_MS))
+	if (!d->config.warn || d->warned[what] ||
+		(d->warned_ms[what] && now_ms - d->warned_ms[what] < WARN_AGAIN_MS))
 		return;
 	d->warned[what] = true;
-	d->warned_ms = MAX(now_ms, (uint64_t)1);
+	d->warned_ms[what] = MAX(now_ms, (uint64_t)1);
 	d->config.warn(d->config.warn_ctx, first_of(d), warnings[what]);
 }
 
 /* Rings. */
-
-static void notify(int fd)
-{
-	static const uint64_t one = 1;
-
-	if (fd >= 0)
-		(void)!write(fd, &one, sizeof(one)); /* a full counter has told it already */
-}
 
 void vhost_signal(struct vhost_port *p, struct vhost_ring *r)
 {
 	vring_publish(&r->v);
 	r->to_signal = false;
 	if (vring_wants_call(&r->v))
-		notify(r->call_fd);
+		vhost_fd_notify(r->call_fd);
 }
 
 static uint32_t ring_arg(const struct vhost_port *p, const struct vhost_ring *r)
@@ -96,7 +91,7 @@ void vhost_ring_break(struct vhost_port *p, struct vhost_ring *r)
 	r->running = r->more = false;
 	r->broken = true;
 	p->port.n.rx_bad++;
-	notify(r->err_fd);
+	vhost_fd_notify(r->err_fd);
 	if (vhost_is_lost(p->dev))
 		return;
 	if (p->index == 0) {
@@ -124,6 +119,7 @@ int vhost_ring_start(struct vhost_port *p, struct vhost_ring *r)
 		return e;
 	r->running = true;
 	r->to_signal = false;
+	p->n_posted_max = p->n_refused = 0; /* perhaps another driver: a boot loader has few buffers */
 	loop_timer_set(p->loop, &p->look, loop_now_ms(p->loop));
 	return 0;
 }

@@ -643,6 +643,68 @@ static void test_few_buffers(void **state)
 }
 
 /* One call a pass at most, and none while the driver does not want it. */
+/* Buffers that look like room and are none: each try would fail, and none is made before there are more. */
+static void test_room_that_is_none(void **state)
+{
+	struct packet k = {.dst = {{2}}, .src = {{4}}, .n_payload = 1400, .flags = TCP_ACK};
+	struct piece chain[35];
+	struct offload o;
+	struct room r;
+
+	start(BIT(VHOST_F_RING_PACKED) | F_MERGE);
+	assert_int_equal(send_whole(100, &(struct offload){}), -ENOBUFS);
+	guest_offer(0, 200, 1526);
+	step();
+	assert_int_equal(owner.n_room, 1);
+	memset(bytes, 0, 100);
+	for (int i = 0; i < 200; i++)
+		assert_int_equal(send_whole(100, &(struct offload){}), 0);
+	step();
+	for (int i = 0; i < 200; i++)
+		assert_true(driver_used(&fe.rings[0], NULL) >= 0);
+	/* 70 descriptors, in which no frame of 1454 bytes has a place. */
+	for (unsigned int i = 0; i < 70; i++)
+		chain[i % 35] = (struct piece){buffer_at(i, 16), 16};
+	assert_true(driver_add(&fe.rings[0], chain, 35, true) >= 0);
+	assert_true(driver_add(&fe.rings[0], chain, 35, true) >= 0);
+	kick(0);
+	assert_int_equal(port_reserve(port, 54, 65000, &r), 0);
+	(void)packet_build(&k, bytes, &o);
+	memcpy(r.head, bytes, 54);
+	assert_int_equal(port_commit(port, &r, 1400, &o), -ENOBUFS);
+	for (int i = 0; i < 5; i++)
+		step();
+	assert_int_equal(owner.n_room, 1);
+	guest_offer(0, 100, 1526);
+	step();
+	assert_int_equal(owner.n_room, 2);
+	finish();
+}
+
+/* The guest starts again, and what it starts with has eight buffers, as boot loaders have. */
+static void test_another_driver(void **state)
+{
+	uint32_t body[2];
+	struct room r;
+
+	start(F_CSUM_TSO | F_MERGE);
+	assert_int_equal(send_whole(100, &(struct offload){}), -ENOBUFS);
+	guest_offer(0, 200, 1526);
+	step();
+	assert_int_equal(owner.n_room, 1);
+	say(fe.sock, VHOST_GET_VRING_BASE, 0, (uint32_t[]){0, 0}, 8, NULL, 0);
+	step();
+	assert_int_equal(hear(&fe, VHOST_GET_VRING_BASE, body, sizeof(body)), 8);
+	driver_of(&fe, 0);
+	say_ring(&fe, 0, 0);
+	step();
+	guest_offer(0, 8, 1526);
+	assert_int_equal(port_reserve(port, 54, 65000, &r), 0);
+	assert_true(r.n_bytes > 4 * 1400);
+	port_cancel(port, &r);
+	finish();
+}
+
 static void test_calls(void **state)
 {
 	for (unsigned int s = 0; s < ARRAY_SIZE(shapes); s++) {
@@ -811,6 +873,12 @@ static void test_memory_is_missing(void **state)
 	assert_int_equal(n_warnings, 1);
 	assert_non_null(strstr(warning, "share=on"));
 	assert_true(is_silent(&fe));
+	/* Once; but another matter is another warning. */
+	say_fd(&fe, VHOST_SET_VRING_KICK, 0, fe.kick[0]);
+	step();
+	assert_int_equal(n_warnings, 1);
+	vhost_warn(inside()->dev, VHOST_WARN_RING);
+	assert_int_equal(n_warnings, 2);
 	/* Late, but there. */
 	say_memory(&fe, step);
 	guest_send(&(struct offload){}, bytes, 100, (uint32_t[]){0});
@@ -1051,6 +1119,7 @@ static void test_bad_requests(void **state)
 	static const struct {
 		uint32_t request, flags, n, n_fds;
 		uint64_t body[5];
+		bool own_end; /* the descriptors: the front end's own socket, which we must not hold */
 	} bad[] = {
 		{0, 0, 0, 0, {}},
 		{999, 0, 0, 0, {}},
@@ -1074,6 +1143,9 @@ static void test_bad_requests(void **state)
 		{VHOST_SET_VRING_KICK, 0, 8, 1, {0x100}},
 		{VHOST_SET_VRING_KICK, 0, 8, 2, {0}},
 		{VHOST_SET_VRING_CALL, 0, 8, 1, {2}},
+		{VHOST_SET_VRING_KICK, 0, 8, 1, {0}, true}, /* a socket */
+		{VHOST_SET_VRING_CALL, 0, 8, 1, {0}, true},
+		{VHOST_SET_VRING_ERR, 0, 8, 1, {1}, true},
 		{VHOST_SET_MEM_TABLE, 0, 40, 0, {1}},
 		{VHOST_SET_MEM_TABLE, 0, 40, 1, {9}},
 		{VHOST_SET_MEM_TABLE, 0, 40, 1, {0xffffffff}},
@@ -1094,7 +1166,7 @@ static void test_bad_requests(void **state)
 
 		start(0);
 		for (unsigned int k = 0; k < bad[i].n_fds; k++)
-			fds[k] = fe.err[0];
+			fds[k] = bad[i].own_end ? fe.sock : fe.err[0];
 		say(fe.sock, bad[i].request, bad[i].flags, bad[i].body, bad[i].n, fds, bad[i].n_fds);
 		step();
 		if (owner.n_closed != 1)
@@ -1191,6 +1263,8 @@ int main(void)
 		cmocka_unit_test(test_legacy_header),
 		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_few_buffers),
+		cmocka_unit_test(test_room_that_is_none),
+		cmocka_unit_test(test_another_driver),
 		cmocka_unit_test(test_calls),
 		cmocka_unit_test(test_stop_and_go_on),
 		cmocka_unit_test(test_disabled),
