@@ -399,6 +399,7 @@ static bool pass_on(void *ctx, struct port *p, const struct frame *f)
 
 	if (!c)
 		return false;
+	reap(w);
 	struct crossing *x = next_entry(w, to);
 	if (!x || c->copy_out || f->n_bytes > sizeof(c->copy) || !frame_copy(f, 0, f->n_bytes, c->copy))
 		return true;

@@ -320,6 +320,8 @@ static void hear_segment(unsigned int queue, uint32_t remote_be, const struct tc
 	c->open = true;
 	if (tcp_seq_lt(c->snd_una, t->ack))
 		c->snd_una = t->ack;
+	if (c->fragments && tcp_seq_lt(c->snd_nxt, c->snd_una))
+		c->snd_nxt = c->snd_una; /* it had what was about to be sent again */
 	assert_true(tcp_seq_le(c->snd_una, c->snd_nxt));
 	if (tcp_seq_lt(c->edge, t->ack + t->window))
 		c->edge = t->ack + t->window;
@@ -461,7 +463,7 @@ static void mover_send(struct mover *m)
 	while (m->left && n_free(m->queue) > 2 && n_said < m->n_goal) {
 		uint64_t n = MIN((uint64_t)(uint32_t)(c->edge - c->snd_nxt), MIN((uint64_t)MSS, m->n_goal - n_said));
 
-		if (n < MSS && n < m->n_goal - n_said)
+		if ((n < MSS && n < m->n_goal - n_said) || (c->fragments && c->snd_nxt != c->snd_una))
 			break;
 		send_segment(m->queue, c, TCP_ACK, c->snd_nxt, n);
 		c->snd_nxt += (uint32_t)n;
@@ -623,16 +625,26 @@ static void test_queues_change(void **state)
 	finish();
 }
 
-/* A TCP segment in fragments finds its flow, whoever put it together. */
+/* A TCP segment in fragments finds its flow, whoever put it together. One that comes while the last is on its
+ * way may be lost, as there is one buffer for such, and is sent again. */
 static void test_tcp_fragments(void **state)
 {
 	start(0, 0);
 	for (unsigned int i = 0; i < 8; i++) {
-		struct mover m = {.c = guest_connects(i % N_PAIRS), .n_queues = N_PAIRS, .n_goal = MSS};
+		struct mover m = {.c = guest_connects(i % N_PAIRS), .n_queues = N_PAIRS};
 
 		m.c->fragments = true;
-		for (m.n_goal = MSS; m.n_goal <= 20 * MSS; m.n_goal += MSS)
-			run_mover(&m); /* one at a time: there is one buffer for such */
+		m.n_goal = 20 * MSS;
+		uint64_t again_ms = now_ms() + 100, end_ms = now_ms() + TIMEOUT_MS;
+
+		while (!mover_done(&m)) {
+			mover_step(&m);
+			if (now_ms() < again_ms)
+				continue;
+			m.c->snd_nxt = m.c->snd_una;
+			again_ms = now_ms() + 100;
+			assert_true(now_ms() < end_ms);
+		}
 	}
 	finish();
 }
