@@ -30,7 +30,7 @@ _vmlan()
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
-	--net | --host | --dns | --dhcpstart | --hostname | --dnssearch | --domainname | --mtu | --hostfwd)
+	--net | --host | --dns | --dhcpstart | --hostname | --dnssearch | --domainname | --mtu | --queues | --hostfwd)
 		return
 		;;
 	esac

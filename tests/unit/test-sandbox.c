@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -179,6 +180,47 @@ static void test_forbidden(void **state)
 	assert_killed(do_unix_socket);
 	assert_killed(do_terminal_ioctl);
 	assert_killed(do_filter_option);
+}
+
+/* A thread that was there before the filter, and one that comes after it. */
+static int go[2];
+
+static void *open_later(void *arg)
+{
+	char byte;
+
+	if (read(go[0], &byte, 1) == 1)
+		(void)syscall(SYS_setuid, 0);
+	return NULL;
+}
+
+static void begin_thread(void)
+{
+	pthread_t thread;
+
+	if (pipe(go) < 0 || pthread_create(&thread, NULL, open_later, NULL))
+		_exit(1);
+}
+
+static void do_in_thread(void)
+{
+	(void)!write(go[1], "", 1);
+	for (;;)
+		(void)epoll_wait(-1, NULL, 0, -1);
+}
+
+static void do_thread(void)
+{
+	(void)syscall(SYS_clone, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD, NULL, NULL, NULL, 0);
+}
+
+static void test_threads(void **state)
+{
+	in_between = begin_thread;
+	assert_killed(do_in_thread);
+	in_between = NULL;
+	if (shipped_list)
+		assert_killed(do_thread);
 }
 
 /* What the data path does. */
@@ -416,6 +458,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_list),
 		cmocka_unit_test(test_forbidden),
+		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_allowed),
 		cmocka_unit_test(test_ping_group),
 		cmocka_unit_test(test_seen_from_outside),

@@ -781,6 +781,60 @@ static void test_udp(void **state)
 	finish();
 }
 
+/* What comes by a UDP forward is answered by the forward's socket, whole or in fragments, whichever queue the
+ * guest answers on; and so it goes on when the forward is new. */
+static void test_udp_forward(void **state)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, from, client = a;
+	socklen_t n = sizeof(a);
+	struct gateway_forward f = {
+		.fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), .proto = IPPROTO_UDP, .guest_port = 7};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(f.fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(getsockname(f.fd, (struct sockaddr *)&a, &n), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&client, sizeof(client)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&client, &n), 0);
+	start(0, 0);
+	(void)guest_connects(1); /* by which it is known where the guest is */
+	workers_pause(ws);
+	assert_int_equal(workers_add_forward(ws, &f), 0);
+	workers_resume(ws);
+	for (unsigned int i = 0; i < 200; i++) {
+		struct ip4 ip = {.ttl = 64, .proto = IP_PROTO_UDP, .src_be = htonl(0x0a00020f),
+			.dst_be = htonl(0x0a000202), .payload_bytes = UDP_HEADER_BYTES + 200};
+		uint64_t heard = n_datagrams_heard, end_ms = now_ms() + TIMEOUT_MS;
+		uint8_t frame[512], got[512];
+		size_t at = put_headers(frame, &ip);
+		struct wr w = wr_of(frame + at, UDP_HEADER_BYTES);
+		struct pollfd p = {fd, POLLIN, 0};
+
+		assert_int_equal(sendto(fd, "?", 1, 0, (struct sockaddr *)&a, sizeof(a)), 1);
+		while (n_datagrams_heard == heard) {
+			step();
+			run_guest();
+			assert_true(now_ms() < end_ms);
+		}
+		udp_emit(&w, &(struct udp){.src_port = 7, .dst_port = ntohs(client.sin_port), .payload_bytes = 200});
+		memset(frame + at + UDP_HEADER_BYTES, (int)i, 200);
+		if (i % 3 == 0)
+			send_fragments(i % N_PAIRS, &ip, frame + at, UDP_HEADER_BYTES + 200);
+		else
+			send_frame(i % N_PAIRS, &(struct offload){}, frame, at + UDP_HEADER_BYTES + 200);
+		while (poll(&p, 1, 0) == 0) {
+			step();
+			run_guest();
+			assert_true(now_ms() < end_ms);
+		}
+		n = sizeof(from);
+		assert_int_equal(recvfrom(fd, got, sizeof(got), 0, (struct sockaddr *)&from, &n), 200);
+		assert_memory_equal(got, frame + at + UDP_HEADER_BYTES, 200);
+		assert_int_equal(from.sin_port, a.sin_port);
+	}
+	util_close(&fd);
+	finish();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -794,6 +848,7 @@ int main(void)
 		cmocka_unit_test(test_broken_queue),
 		cmocka_unit_test(test_guest_ends),
 		cmocka_unit_test(test_udp),
+		cmocka_unit_test(test_udp_forward),
 	};
 
 	seed = (unsigned int)now_ms();
