@@ -12,12 +12,12 @@
 #define SPSC_LINE_BYTES 64 /* so that neither side's stores disturb the other's */
 
 struct spsc {
-	uint32_t size; /* power of two */
 	/* The producer's. */
 	uint32_t put __attribute__((aligned(SPSC_LINE_BYTES)));
 	uint32_t reaped;
 	/* The consumer's. */
 	uint32_t taken __attribute__((aligned(SPSC_LINE_BYTES)));
+	uint32_t size; /* power of two, and never changes */
 };
 
 static inline void spsc_init(struct spsc *q, uint32_t size)
