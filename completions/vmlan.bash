@@ -6,12 +6,17 @@ _vmlan_options()
 	vmlan "$1" --help 2>/dev/null | sed -n 's/^  \(-[a-z], \)\{0,1\}\(--[a-z-]*\).*/\2/p'
 }
 
+_vmlan_networks()
+{
+	vmlan ls 2>/dev/null | sed -n '2,$s/ .*//p'
+}
+
 _vmlan()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} i
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W "run user help version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run user up down ls status help version" -- "$cur")
 		return
 	fi
 	# Where the guest's or the namespace's command begins, if that is before the cursor.
@@ -30,13 +35,25 @@ _vmlan()
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
-	--net | --host | --dns | --dhcpstart | --hostname | --dnssearch | --domainname | --mtu | --queues | --hostfwd)
+	--mode)
+		mapfile -t COMPREPLY < <(compgen -W "nat" -- "$cur")
+		return
+		;;
+	--net | --host | --dns | --dhcpstart | --dhcpend | --hostname | --dnssearch | --domainname | --mtu | --queues | \
+		--hostfwd | --reserve | --bridge | --ipv6-net)
 		return
 		;;
 	esac
 	case $verb in
 	help)
-		mapfile -t COMPREPLY < <(compgen -W "run user help version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run user up down ls status help version" -- "$cur")
+		;;
+	up | down | ls | status)
+		if [[ $cur == -* ]]; then
+			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_options "$verb") --help" -- "$cur")
+		elif [[ $verb != ls ]]; then
+			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_networks)" -- "$cur")
+		fi
 		;;
 	user)
 		if [[ $cur == -* ]]; then

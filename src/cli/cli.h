@@ -27,7 +27,7 @@ struct cli_option {
 struct cli_verb {
 	const char *name;
 	const char *synopsis; /* what follows the name */
-	const char *summary;  /* for the list of verbs */
+	const char *summary;  /* for the list of verbs; NULL: not for people, and not in it */
 	const char *details;  /* lines between synopsis and options; may be NULL */
 	const struct cli_option *options;
 	unsigned int n_options;
@@ -38,7 +38,8 @@ struct cli_verb {
 
 extern const struct cli_verb *const cli_verbs[];
 extern const unsigned int cli_n_verbs;
-extern const struct cli_verb cli_verb_user, cli_verb_run, cli_verb_help, cli_verb_version;
+extern const struct cli_verb cli_verb_user, cli_verb_run, cli_verb_up, cli_verb_down, cli_verb_ls, cli_verb_status,
+	cli_verb_help, cli_verb_version, cli_verb_supervise;
 
 const struct cli_verb *cli_verb_find(const char *name);
 void cli_verb_print_help(const struct cli_verb *v);

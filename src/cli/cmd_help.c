@@ -20,7 +20,8 @@ const char *cli_verb_nearest(const char *word)
 	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < cli_n_verbs && n < ARRAY_SIZE(names); i++)
-		names[n++] = cli_verbs[i]->name;
+		if (cli_verbs[i]->summary)
+			names[n++] = cli_verbs[i]->name;
 	return cli_nearest(word, names, n);
 }
 
@@ -48,7 +49,8 @@ static void print_verbs(void)
 	(void)printf(
 		"vmlan %s: networks for KVM/QEMU guests\n\nusage: vmlan VERB [OPTION]...\n\n", VMLAN_VERSION);
 	for (unsigned int i = 0; i < cli_n_verbs; i++)
-		(void)printf("  %-10s%s\n", cli_verbs[i]->name, cli_verbs[i]->summary);
+		if (cli_verbs[i]->summary)
+			(void)printf("  %-10s%s\n", cli_verbs[i]->name, cli_verbs[i]->summary);
 	(void)printf("\n'vmlan VERB --help' explains a verb, 'man vmlan' everything. The shortest way:\n"
 		     "put two words before the line that has started your guest so far.\n\n"
 		     "  vmlan run kvm -m 2048 disk.img -net nic -net user,hostfwd=tcp::5022-:22\n");

@@ -12,7 +12,6 @@
 #define REMOTE_PORT_TRIES  128 /* of several gateways most are another's */
 #define FILL_BURST         4
 #define POOL_LOW           8
-#define FIRST_WINDOW_BYTES 32768
 #define KEEP_TRIES         9
 #define KEEP_AGAIN_MS      75000
 #define SOCKET_EVENTS      (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
@@ -279,7 +278,7 @@ static void send_syn(struct gateway *g, struct flow *f)
 {
 	f->tcp.state = GW_TCP_SYN_SENT;
 	f->tcp.our_wscale = GW_TCP_WSCALE;
-	f->tcp.rcv_adv = f->tcp.rcv_nxt + 65535;
+	f->tcp.rcv_adv = f->tcp.rcv_nxt + gw_tcp_first_window(g, f);
 	f->tcp.n_retries = 0;
 	f->tcp.snd_nxt = f->tcp.snd_max = f->tcp.iss + 1;
 	gw_tcp_send_flags(g, f, TCP_SYN);
@@ -461,8 +460,7 @@ static void connected(struct gateway *g, struct flow *f, uint32_t events)
 		return;
 	s->state = GW_TCP_SYN_RCVD;
 	s->snd_nxt = s->snd_max = s->iss + 1;
-	/* A new socket has room for a first flight; how much more is looked at when that has come. */
-	s->rcv_adv = s->rcv_nxt + FIRST_WINDOW_BYTES;
+	s->rcv_adv = s->rcv_nxt + gw_tcp_first_window(g, f);
 	gw_tcp_send_flags(g, f, TCP_SYN | TCP_ACK);
 	gw_timer_arm(g, f, gw_now(g) + s->rto_ms);
 }

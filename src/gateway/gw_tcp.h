@@ -100,6 +100,8 @@ void gw_tcp_refuse(struct gateway *g, const struct gw_pkt *k, const struct tcp *
 /* Sends what window and port allow; ends with an ACK if one is due. false: the flow is gone. */
 bool gw_tcp_push(struct gateway *g, struct flow *f);
 void gw_tcp_update_window(struct gateway *g, struct flow *f);
+/* What a new socket has room for; how much more is looked at when that has come. */
+uint32_t gw_tcp_first_window(struct gateway *g, struct flow *f);
 void gw_tcp_rewind(struct gateway *g, struct flow *f);
 void gw_tcp_probe(struct gateway *g, struct flow *f); /* zero window, keep-alive */
 /* Sets the timer for what is outstanding; one that already runs for that goes on unless restarted. */

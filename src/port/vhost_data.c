@@ -281,7 +281,7 @@ static void place_write(struct place *to, const uint8_t *from, size_t n)
 		uint8_t *at = (uint8_t *)to->iov->iov_base + to->offset;
 
 		if (from) {
-			memcpy(at, from, take);
+			memmove(at, from, take); /* a frame that came from this guest may lie over it */
 			from += take;
 		}
 		vhost_mem_wrote(to->mem, at, take);

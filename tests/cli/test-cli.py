@@ -72,7 +72,7 @@ class Words(unittest.TestCase):
 
     def test_help_fits_a_screen(self):
         for args in (["help"], ["--help"], ["user", "--help"], ["run", "-h"], ["help", "user"], ["help", "--help"],
-                     ["version", "--help"]):
+                     ["version", "--help"], ["up", "--help"], ["down", "-h"], ["ls", "-h"], ["status", "-h"]):
             r = vmlan(*args)
             self.assertEqual((r.returncode, r.stderr), (0, ""))
             lines = r.stdout.rstrip("\n").split("\n")

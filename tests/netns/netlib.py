@@ -527,8 +527,12 @@ def run(*tests):
         if not shutil.which(tool):
             skip('no ' + tool)
     unshare = ['unshare', '--mount', '--net', '--pid', '--fork', '--kill-child', '--mount-proc']
-    if subprocess.run([*unshare, 'true'], stderr=subprocess.DEVNULL).returncode != 0:
+    own_root = os.path.join(ROOT, 'tests/vm/lib/own_root.py')
+    for start in (unshare, [own_root, *unshare]):  # the second: in a chroot whose root is no mount point
+        if subprocess.run([*start, 'true'], stderr=subprocess.DEVNULL).returncode == 0:
+            break
+    else:
         skip('this machine makes no namespaces')
     os.environ.update(VMLAN_LAB='1', VMLAN=VMLAN)
     sys.stdout.flush()
-    os.execvp('unshare', [*unshare, sys.executable, *sys.argv])
+    os.execvp(start[0], [*start, sys.executable, *sys.argv])

@@ -21,6 +21,8 @@ import threading
 import time
 import traceback
 
+import own_root
+
 SKIP = 77
 HOST = "192.0.2.2"
 OUTSIDE = "203.0.113.80"
@@ -29,10 +31,16 @@ NAME = "outside.test"
 HTTP_PORT, SINK_PORT, SOURCE_PORT, SUM_PORT, ECHO_PORT = 80, 5001, 5002, 5003, 7
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x10000000, 0x20000000, 0x40000000
-MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
+MS_BIND, MS_REC = 0x1000, 0x4000
 PR_SET_PDEATHSIG = 1
 
 libc = ctypes.CDLL(None, use_errno=True)
+
+
+# What lets ordinary users make namespaces, where AppArmor (Ubuntu 24.04) or something else forbids it.
+REMEDY = ("them: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+          if os.path.exists("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+          else "unprivileged user namespaces")
 
 
 class Skip(Exception):
@@ -78,7 +86,7 @@ def enter_namespaces():
         write_file("/proc/self/setgroups", "deny")
         write_file("/proc/self/uid_map", f"0 {uid} 1")
         write_file("/proc/self/gid_map", f"0 {gid} 1")
-    mount("none", "/", "none", MS_REC | MS_PRIVATE)
+    own_root.make_private()
 
 
 class World:
@@ -240,7 +248,7 @@ def _middle(function, tmp):
     try:
         enter_namespaces()
     except OSError as e:
-        print(f"may not make namespaces ({e}): run it as root, or allow unprivileged user namespaces")
+        print(f"may not make namespaces ({e}): run it as root (sudo), or allow {REMEDY}")
         return SKIP
     first = os.fork()
     if first == 0:

@@ -7,12 +7,7 @@
 #include <net/if.h>
 #include <sys/socket.h>
 
-#define REQUEST_BYTES 512
-
-union request {
-	struct nlmsghdr h;
-	char room[REQUEST_BYTES];
-};
+#define ANSWER_BYTES 32768 /* what the kernel fills at most with one message of a dump */
 
 int netlink_open(struct netlink *ret)
 {
@@ -35,7 +30,7 @@ void netlink_close(struct netlink *nl)
 	nl->sock = NULL;
 }
 
-static struct nlmsghdr *begin(struct netlink *nl, union request *q, uint16_t type, uint16_t flags)
+struct nlmsghdr *netlink_begin(struct netlink *nl, union netlink_request *q, uint16_t type, uint16_t flags)
 {
 	struct nlmsghdr *h = mnl_nlmsg_put_header(q);
 
@@ -45,28 +40,28 @@ static struct nlmsghdr *begin(struct netlink *nl, union request *q, uint16_t typ
 	return h;
 }
 
-static int finish_with(struct netlink *nl, const union request *q, mnl_cb_t cb, void *ctx)
+int netlink_talk(struct netlink *nl, const union netlink_request *q, mnl_cb_t cb, void *ctx)
 {
-	char answer[8192];
+	char answer[ANSWER_BYTES];
+	int r;
 
 	if (mnl_socket_sendto(nl->sock, q, q->h.nlmsg_len) < 0)
 		return -errno;
-	ssize_t n = mnl_socket_recvfrom(nl->sock, answer, sizeof(answer));
-	if (n < 0)
-		return -errno;
-	int r = mnl_cb_run(answer, (size_t)n, nl->seq, mnl_socket_get_portid(nl->sock), cb, ctx);
+	/* A dump goes on until its end is told; any other request until it is acknowledged. */
+	do {
+		ssize_t n = mnl_socket_recvfrom(nl->sock, answer, sizeof(answer));
+
+		if (n < 0)
+			return -errno;
+		r = mnl_cb_run(answer, (size_t)n, nl->seq, mnl_socket_get_portid(nl->sock), cb, ctx);
+	} while (r > 0);
 	return r < 0 ? -errno : 0;
 }
 
-static int finish(struct netlink *nl, const union request *q)
-{
-	return finish_with(nl, q, NULL, NULL);
-}
-
 static struct nlmsghdr *begin_link(
-	struct netlink *nl, union request *q, unsigned int ifindex, unsigned int flags)
+	struct netlink *nl, union netlink_request *q, unsigned int ifindex, unsigned int flags)
 {
-	struct nlmsghdr *h = begin(nl, q, RTM_NEWLINK, 0);
+	struct nlmsghdr *h = netlink_begin(nl, q, RTM_NEWLINK, 0);
 	struct ifinfomsg *i = mnl_nlmsg_put_extra_header(h, sizeof(*i));
 
 	i->ifi_family = AF_UNSPEC;
@@ -79,13 +74,13 @@ static struct nlmsghdr *begin_link(
 int netlink_link_set(
 	struct netlink *nl, unsigned int ifindex, uint32_t txqueue_frames, uint32_t mtu, const uint8_t mac[6])
 {
-	union request q;
+	union netlink_request q;
 	struct nlmsghdr *h = begin_link(nl, &q, ifindex, 0);
 
 	mnl_attr_put_u32(h, IFLA_TXQLEN, txqueue_frames);
 	mnl_attr_put_u32(h, IFLA_MTU, mtu);
 	mnl_attr_put(h, IFLA_ADDRESS, 6, mac);
-	return finish(nl, &q);
+	return netlink_talk(nl, &q, NULL, NULL);
 }
 
 static int take_stats(const struct nlmsghdr *h, void *ctx)
@@ -100,33 +95,33 @@ static int take_stats(const struct nlmsghdr *h, void *ctx)
 		memcpy(&stats, mnl_attr_get_payload(a), sizeof(stats));
 		*(uint64_t *)ctx = stats.tx_dropped;
 	}
-	return MNL_CB_STOP;
+	return MNL_CB_OK;
 }
 
 int netlink_link_tx_dropped(struct netlink *nl, unsigned int ifindex, uint64_t *ret_frames)
 {
-	union request q;
-	struct nlmsghdr *h = begin(nl, &q, RTM_GETLINK, 0);
+	union netlink_request q;
+	struct nlmsghdr *h = netlink_begin(nl, &q, RTM_GETLINK, 0);
 	struct ifinfomsg *i = mnl_nlmsg_put_extra_header(h, sizeof(*i));
 
 	i->ifi_family = AF_UNSPEC;
 	i->ifi_index = (int)ifindex;
 	*ret_frames = 0;
-	return finish_with(nl, &q, take_stats, ret_frames);
+	return netlink_talk(nl, &q, take_stats, ret_frames);
 }
 
 int netlink_link_up(struct netlink *nl, unsigned int ifindex)
 {
-	union request q;
+	union netlink_request q;
 
 	(void)begin_link(nl, &q, ifindex, IFF_UP);
-	return finish(nl, &q);
+	return netlink_talk(nl, &q, NULL, NULL);
 }
 
 int netlink_addr_add(struct netlink *nl, unsigned int ifindex, uint32_t addr_be, unsigned int prefix)
 {
-	union request q;
-	struct nlmsghdr *h = begin(nl, &q, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
+	union netlink_request q;
+	struct nlmsghdr *h = netlink_begin(nl, &q, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
 	struct ifaddrmsg *a = mnl_nlmsg_put_extra_header(h, sizeof(*a));
 
 	a->ifa_family = AF_INET;
@@ -140,13 +135,13 @@ int netlink_addr_add(struct netlink *nl, unsigned int ifindex, uint32_t addr_be,
 
 		mnl_attr_put_u32(h, IFA_BROADCAST, addr_be | host_bits_be);
 	}
-	return finish(nl, &q);
+	return netlink_talk(nl, &q, NULL, NULL);
 }
 
 int netlink_default_route_add(struct netlink *nl, unsigned int ifindex, uint32_t gateway_be)
 {
-	union request q;
-	struct nlmsghdr *h = begin(nl, &q, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
+	union netlink_request q;
+	struct nlmsghdr *h = netlink_begin(nl, &q, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
 	struct rtmsg *r = mnl_nlmsg_put_extra_header(h, sizeof(*r));
 
 	r->rtm_family = AF_INET;
@@ -156,5 +151,5 @@ int netlink_default_route_add(struct netlink *nl, unsigned int ifindex, uint32_t
 	r->rtm_type = RTN_UNICAST;
 	mnl_attr_put_u32(h, RTA_GATEWAY, gateway_be);
 	mnl_attr_put_u32(h, RTA_OIF, ifindex);
-	return finish(nl, &q);
+	return netlink_talk(nl, &q, NULL, NULL);
 }

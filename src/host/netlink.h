@@ -3,18 +3,30 @@
  * return 0 or -errno. */
 #pragma once
 
+#include <libmnl/libmnl.h>
+
 #include "util.h"
 
-struct mnl_socket;
+#define NETLINK_REQUEST_BYTES 1024
 
 struct netlink {
 	struct mnl_socket *sock;
 	unsigned int seq;
 };
 
+union netlink_request {
+	struct nlmsghdr h;
+	char room[NETLINK_REQUEST_BYTES];
+};
+
 /* In the network namespace that the caller is in. */
 int netlink_open(struct netlink *ret);
 void netlink_close(struct netlink *nl);
+
+/* Any request: begin, put attributes, talk. fn: for each message of the answer. */
+struct nlmsghdr *netlink_begin(
+	struct netlink *nl, union netlink_request *q, uint16_t type, uint16_t flags);
+int netlink_talk(struct netlink *nl, const union netlink_request *q, mnl_cb_t fn, void *ctx);
 
 int netlink_link_set(struct netlink *nl, unsigned int ifindex, uint32_t txqueue_frames, uint32_t mtu,
 	const uint8_t mac[6]);

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* vmlan ls: the networks of this host. */
+#include <arpa/inet.h>
+#include <stdio.h>
+
+#include "net_cmd.h"
+
+struct ls_options {
+	bool json;
+};
+
+static const struct cli_option options[] = {
+	{"json", 0, NULL, "for programs", .flag = offsetof(struct ls_options, json)},
+};
+
+/* One row; what cannot be read is a row too. */
+static void list_one(struct host *h, const char *name, json_t *list)
+{
+	struct network_error e;
+	struct network n;
+	char net[INET_ADDRSTRLEN + 4], a[INET_ADDRSTRLEN];
+	unsigned int ports = 0;
+
+	if (network_load(h, name, &n, &e) < 0) {
+		(void)fprintf(stderr, "vmlan ls: %s\n", e.text);
+		return;
+	}
+	(void)network_count_ports(h, &n, &ports);
+	(void)snprintf(net, sizeof(net), "%s/%u", inet_ntop(AF_INET, &n.conf.net_be, a, sizeof(a)),
+		net_conf_prefix(&n.conf));
+	if (list)
+		(void)json_array_append_new(list,
+			json_pack("{sssssssssssi}", "name", n.conf.name, "mode", "nat", "net", net, "bridge",
+				n.conf.bridge, "phase", network_phase_names[n.phase], "ports", (int)ports));
+	else
+		(void)printf("%-16s%-6s%-20s%-16s%-9s%u\n", n.conf.name, "nat", net, n.conf.bridge,
+			network_phase_names[n.phase], ports);
+	network_done(&n);
+}
+
+static int run(const struct cli_verb *v, int argc, char **argv)
+{
+	_cleanup_(cli_args_done) struct cli_args a = {0};
+	_cleanup_(host_linux_free_p) struct host *h = host_linux_new();
+	_cleanup_free_ char *names = NULL;
+	struct ls_options o = {0};
+	int status = net_cmd_parse(v, argc, argv, &o, 0, 0, &a);
+	json_t *list;
+
+	if (status >= 0 || !h)
+		return h ? status : CLI_FAILED;
+	if (network_names(h, &names) < 0) {
+		(void)fprintf(stderr, "vmlan ls: cannot read %s: %s\n", NETWORK_RUN_DIR, strerror(errno));
+		return CLI_FAILED;
+	}
+	list = o.json ? json_array() : NULL;
+	if (!list && *names)
+		(void)printf("%-16s%-6s%-20s%-16s%-9s%s\n", "NETWORK", "MODE", "NET", "BRIDGE", "STATE", "PORTS");
+	for (const char *name = names; *name; name += strlen(name) + 1)
+		list_one(h, name, list);
+	return list ? net_cmd_print_json(list) : net_cmd_finish();
+}
+
+const struct cli_verb cli_verb_ls = {
+	.name = "ls",
+	.synopsis = "[OPTION]...",
+	.summary = "list the networks that are up",
+	.options = options,
+	.n_options = ARRAY_SIZE(options),
+	.run = run,
+};

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* nftables by libnftables, with the text that a person would type.
+ *
+ * A table is known by its comment, and whether it is as it was made by a digest of its listing: the kernel's
+ * own account of the rules, so that any change by anybody shows, whichever tool made it. */
+#include <nftables/libnftables.h>
+#include <stdio.h>
+
+#include "host_internal.h"
+#include "siphash.h"
+
+static const struct siphash_key digest_key = {{0x766d6c616e746162, 0x6c65646967657374}};
+
+static int open_nft(struct host_linux *l)
+{
+	if (l->nft)
+		return 0;
+	l->nft = nft_ctx_new(NFT_CTX_DEFAULT);
+	if (!l->nft)
+		return -ENOMEM;
+	if (nft_ctx_buffer_output(l->nft) != 0 || nft_ctx_buffer_error(l->nft) != 0) {
+		host_tables_done(l);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void host_tables_done(struct host_linux *l)
+{
+	if (l->nft)
+		nft_ctx_free(l->nft);
+	l->nft = NULL;
+}
+
+/* libnftables says what failed as text only. The C library's own words are looked for: this program never
+ * sets a locale. */
+static int errno_of(const char *text)
+{
+	static const int known[] = {ENOENT, EPERM, EEXIST, EBUSY, ENOMEM, EOPNOTSUPP, EAFNOSUPPORT};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(known); i++)
+		if (strstr(text, strerror(known[i])))
+			return -known[i];
+	return -EINVAL;
+}
+
+static int run(struct host *h, const char *command, unsigned int flags)
+{
+	struct host_linux *l = host_linux_of(h);
+	int r = open_nft(l);
+
+	if (r < 0)
+		return r;
+	nft_ctx_output_set_flags(l->nft, flags);
+	r = nft_run_cmd_from_buffer(l->nft, command);
+	const char *said = nft_ctx_get_error_buffer(l->nft);
+
+	if (r == 0)
+		return 0;
+	r = errno_of(said);
+	return host_failed(h, r, "nftables: %.*s", (int)strcspn(said, "\n"), said);
+}
+
+int host_table_find(struct host *h, const char *name, struct host_table *ret)
+{
+	static const char before[] = "comment \"";
+	char command[64];
+	const char *text, *comment, *chain;
+	int r;
+
+	*ret = (struct host_table){0};
+	(void)snprintf(command, sizeof(command), "list table inet %s", name);
+	r = run(h, command, 0);
+	if (r < 0)
+		return r;
+	text = nft_ctx_get_output_buffer(host_linux_of(h)->nft);
+	comment = strstr(text, before);
+	chain = strstr(text, "\tchain ");
+	if (comment && (!chain || comment < chain)) {
+		comment += sizeof(before) - 1;
+		(void)snprintf(ret->mark, sizeof(ret->mark), "%.*s", (int)strcspn(comment, "\""), comment);
+	}
+	ret->digest = siphash(&digest_key, text, strlen(text));
+	return 0;
+}
+
+int host_table_put(struct host *h, const char *name, const char *mark, const char *rules)
+{
+	_cleanup_free_ char *command = NULL;
+
+	if (asprintf(&command, "add table inet %s\ndelete table inet %s\ntable inet %s {\ncomment \"%s\"\n%s}\n", name,
+		    name, name, mark, rules) < 0)
+		return -ENOMEM;
+	return run(h, command, 0);
+}
+
+int host_table_del(struct host *h, const char *name)
+{
+	char command[64];
+
+	(void)snprintf(command, sizeof(command), "delete table inet %s", name);
+	return run(h, command, 0);
+}
+
+int host_ruleset(struct host *h, char **ret)
+{
+	int r = run(h, "list ruleset", NFT_CTX_OUTPUT_JSON);
+
+	if (r < 0)
+		return r;
+	*ret = strdup(nft_ctx_get_output_buffer(host_linux_of(h)->nft));
+	return *ret ? 0 : -ENOMEM;
+}

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Up and down.
+ *
+ * Everything that changes a network holds one lock for as long as it takes, so that two of them meet in one order
+ * or the other, and the choice of a free subnet holds until it is on record.
+ *
+ *   up, of a network that is not on record: plan; look up what will have to be put back; record all that, as
+ *     "rising"; do the steps; record "up". If a step fails, undo all of them.
+ *   up, of one that is: check each step, do again what is not in order ("rising" is what a crash left: the same).
+ *   down: record "falling"; undo the steps from the last to the first; remove the record.
+ *
+ * After a crash the record says "rising" or "falling", and either way the next up or down goes on from there: an
+ * up finishes a down before it begins anew. A record of an earlier boot is of things that are gone. */
+#include <stdio.h>
+
+#include "plan.h"
+#include "store.h"
+
+static struct step_ctx ctx_of(struct host *h, const struct network *n)
+{
+	return (struct step_ctx){.host = h, .network = n->conf.name, .mark = n->mark};
+}
+
+/* What a step said, what the host said, and what the number means, as far as they say anything new. */
+static int step_error(struct network_error *e, const struct step_ctx *c, int r)
+{
+	const char *host = c->host->error;
+
+	return plan_fail(e, r, NULL, "%.300s%s%.180s: %s", c->why[0] ? c->why : host, c->why[0] && host[0] ? ": " : "",
+		c->why[0] ? host : "", strerror(-r));
+}
+
+static void lock_release_p(struct host **h)
+{
+	(*h)->ops->lock_release(*h);
+}
+
+static int lock(struct host *h, struct network_error *e)
+{
+	int r = h->ops->lock_take(h, STORE_LOCK, true);
+
+	if (r == -EACCES || r == -EPERM)
+		return plan_fail(e, r, NULL, "networks on the kernel's side need root");
+	return r < 0 ? plan_fail(e, r, NULL, "cannot lock %s: %s", STORE_LOCK, strerror(-r)) : 0;
+}
+
+static int load(struct host *h, const char *name, struct network *ret, struct network_error *e)
+{
+	int r = store_load(h, name, ret);
+
+	switch (r) {
+	case 0:
+	case -ENOENT:
+	case -ESTALE:
+		return r;
+	case -EXDEV:
+		return plan_fail(e, r, NULL, "%s is up in another network namespace", name);
+	case -EPROTO:
+		return plan_fail(e, r, NULL, "the record of %s in %s is not readable for this version of vmlan", name,
+			NETWORK_RUN_DIR);
+	default:
+		return plan_fail(e, r, NULL, "cannot read the record of %s: %s", name, strerror(-r));
+	}
+}
+
+static int save(struct host *h, struct network *n, enum network_phase phase, struct network_error *e)
+{
+	int r;
+
+	n->phase = phase;
+	r = store_save(h, n);
+	return r < 0 ? plan_fail(e, r, NULL, "cannot write the record of %s: %s", n->conf.name, strerror(-r)) : 0;
+}
+
+/* All of them, whatever goes wrong with one; the first error. */
+static int undo_steps(struct host *h, struct network *n, struct network_error *e)
+{
+	int first = 0;
+
+	for (unsigned int i = n->n_steps; i-- > 0;) {
+		struct step_ctx c = ctx_of(h, n);
+		int r;
+
+		h->error[0] = '\0';
+		r = n->steps[i].kind->undo(&c, &n->steps[i]);
+		if (r < 0 && first == 0)
+			first = step_error(e, &c, r);
+	}
+	return first;
+}
+
+static int remove_all(struct host *h, struct network *n, struct network_error *e)
+{
+	int r = save(h, n, NETWORK_FALLING, e);
+
+	if (r == 0)
+		r = undo_steps(h, n, e);
+	if (r < 0)
+		return r;
+	r = store_remove(h, n->conf.name);
+	return r < 0 ? plan_fail(e, r, NULL, "cannot remove the record of %s: %s", n->conf.name, strerror(-r)) : 0;
+}
+
+/* all: without looking whether it is in order already. ret_changed: whether the record has to be written. */
+static int do_steps(struct host *h, struct network *n, bool all, struct network_error *e)
+{
+	for (unsigned int i = 0; i < n->n_steps; i++) {
+		struct step *s = &n->steps[i];
+		struct step_ctx c = ctx_of(h, n);
+		int r;
+
+		h->error[0] = '\0';
+		r = all ? (int)STEP_MISSING : s->kind->check(&c, s);
+		if (r == STEP_OK)
+			continue;
+		c.why[0] = '\0';
+		if (r >= 0)
+			r = s->kind->apply(&c, s);
+		if (r < 0)
+			return step_error(e, &c, r);
+		/* The supervisor reads the record, and goes by what the other steps left in it. */
+		if (s->after) {
+			r = save(h, n, n->phase, e);
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+static int probe_steps(struct host *h, struct network *n, unsigned int from, struct network_error *e)
+{
+	for (unsigned int i = from; i < n->n_steps; i++) {
+		struct step *s = &n->steps[i];
+		struct step_ctx c = ctx_of(h, n);
+		int r;
+
+		h->error[0] = '\0';
+		r = s->kind->probe ? s->kind->probe(&c, s) : 0;
+		if (r < 0)
+			return step_error(e, &c, r);
+	}
+	return 0;
+}
+
+int network_plan(struct host *h, const struct net_conf *given, struct network *ret, struct network_error *e)
+{
+	struct network n = {0};
+	int r;
+
+	*e = (struct network_error){0};
+	(void)snprintf(n.mark, sizeof(n.mark), "vmlan:%s", given->name);
+	r = net_conf_copy(given, &n.conf);
+	if (r == 0)
+		r = h->ops->identity(h, &n.identity);
+	if (r < 0)
+		return plan_fail(e, r, NULL, "cannot begin: %s", strerror(-r));
+	r = nat_plan(h, &n, e);
+	if (r == 0)
+		r = probe_steps(h, &n, 0, e);
+	if (r < 0)
+		network_done(&n);
+	else
+		*ret = n;
+	return r;
+}
+
+static int create(struct host *h, const struct net_conf *given, struct network *ret, struct network_error *e)
+{
+	struct network_error ignored;
+	struct network n = {0};
+	int r = network_plan(h, given, &n, e);
+
+	if (r < 0)
+		return r;
+	r = save(h, &n, NETWORK_RISING, e);
+	if (r == 0)
+		r = do_steps(h, &n, true, e);
+	if (r == 0)
+		r = save(h, &n, NETWORK_UP, e);
+	if (r < 0) {
+		(void)remove_all(h, &n, &ignored);
+		network_done(&n);
+		return r;
+	}
+	*ret = n;
+	return 0;
+}
+
+/* Whether an option with that value is among those of a configuration. */
+struct looked_for {
+	const struct net_conf *in;
+	const char *key, *value;
+	const char *missing; /* the option that is not, of a literal's lifetime */
+	bool found;
+};
+
+static int compare(void *ctx, const char *key, const char *value)
+{
+	struct looked_for *l = ctx;
+
+	l->found = l->found || (strcmp(key, l->key) == 0 && strcmp(value, l->value) == 0);
+	return l->found;
+}
+
+static int look_for(void *ctx, const char *key, const char *value)
+{
+	struct looked_for *l = ctx;
+
+	l->key = key;
+	l->value = value;
+	l->found = false;
+	(void)net_conf_each(l->in, compare, l);
+	if (!l->found)
+		l->missing = key;
+	return l->found ? 0 : 1;
+}
+
+/* A forward that leaves the guest open is filled in as it was when it was recorded. */
+static int check_same(const struct net_conf *given, const struct network *n, struct network_error *e)
+{
+	struct looked_for l = {.in = &n->conf};
+	struct net_conf copy;
+	int r = net_conf_copy(given, &copy);
+
+	if (r < 0)
+		return plan_fail(e, r, NULL, "no memory");
+	for (unsigned int i = 0; i < copy.n_forwards; i++)
+		if (!copy.forwards[i].guest.family)
+			copy.forwards[i].guest =
+				(struct net_addr){.family = AF_INET, .in4_be = n->conf.dhcp_start_be};
+	(void)net_conf_each(&copy, look_for, &l);
+	net_conf_done(&copy);
+	if (!l.missing)
+		return 0;
+	(void)snprintf(e->mend, sizeof(e->mend), "vmlan down %s, and up again; hostfwd and reserve change it as it runs",
+		n->conf.name);
+	return plan_fail(e, -EBUSY, l.missing, "differs from what %s is up with", n->conf.name);
+}
+
+static int mend(struct host *h, struct network *n, struct network_error *e)
+{
+	unsigned int n_before = n->n_steps;
+	bool added;
+	int r = firewall_plan(h, n, &added, e);
+
+	if (r == 0 && added)
+		r = probe_steps(h, n, n_before, e);
+	if (r == 0 && added)
+		r = save(h, n, n->phase, e);
+	if (r == 0)
+		r = do_steps(h, n, false, e);
+	return r == 0 && n->phase != NETWORK_UP ? save(h, n, NETWORK_UP, e) : r;
+}
+
+int network_up(struct host *h, const struct net_conf *given, struct network *ret, struct network_error *e)
+{
+	struct network n;
+	int r;
+
+	*e = (struct network_error){0};
+	r = lock(h, e);
+	if (r < 0)
+		return r;
+	_cleanup_(lock_release_p) struct host *locked = h;
+
+	(void)locked;
+	r = load(h, given->name, &n, e);
+	if (r == 0 && n.phase == NETWORK_FALLING) {
+		r = remove_all(h, &n, e);
+		network_done(&n);
+		if (r == 0)
+			r = -ENOENT;
+	}
+	if (r == -ENOENT || r == -ESTALE)
+		return create(h, given, ret, e);
+	if (r < 0)
+		return r;
+	r = check_same(given, &n, e);
+	if (r == 0)
+		r = mend(h, &n, e);
+	if (r < 0)
+		network_done(&n);
+	else
+		*ret = n;
+	return r;
+}
+
+static int check_unused(struct host *h, const struct network *n, struct network_error *e)
+{
+	unsigned int ports = 0;
+	int r = network_count_ports(h, n, &ports);
+
+	if (r == -ENODEV || (r == 0 && ports == 0))
+		return 0;
+	if (r < 0)
+		return plan_fail(e, r, NULL, "cannot see what is attached to %s: %s", n->conf.bridge, strerror(-r));
+	(void)snprintf(e->mend, sizeof(e->mend), "vmlan down --force %s takes it away from them", n->conf.name);
+	return plan_fail(e, -EBUSY, NULL, "%u %s attached to %s", ports, ports == 1 ? "guest is" : "guests are",
+		n->conf.name);
+}
+
+int network_down(struct host *h, const char *name, bool force, struct network_error *e)
+{
+	struct network n;
+	int r;
+
+	*e = (struct network_error){0};
+	r = lock(h, e);
+	if (r < 0)
+		return r;
+	_cleanup_(lock_release_p) struct host *locked = h;
+
+	(void)locked;
+	r = load(h, name, &n, e);
+	if (r == -ENOENT || r == -ESTALE) {
+		/* An up that was killed before it had recorded anything left a folder, or less. */
+		int removed = store_remove(h, name);
+
+		if (r == -ESTALE)
+			return removed;
+		return plan_fail(e, r, NULL, "there is no network %s", name);
+	}
+	if (r == 0 && !force && n.phase == NETWORK_UP)
+		r = check_unused(h, &n, e);
+	else if (r < 0)
+		return r;
+	if (r == 0)
+		r = remove_all(h, &n, e);
+	network_done(&n);
+	return r;
+}
+
+int network_load(struct host *h, const char *name, struct network *ret, struct network_error *e)
+{
+	int r;
+
+	*e = (struct network_error){0};
+	r = load(h, name, ret, e);
+	if (r == -ENOENT || r == -ESTALE)
+		return plan_fail(e, -ENOENT, NULL, "there is no network %s", name);
+	return r;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+int network_names(struct host *h, char **ret)
+{
+	_cleanup_free_ char *list = NULL, *sorted = NULL;
+	_cleanup_free_ const char **names = NULL;
+	unsigned int n = 0, n_all = 0;
+	size_t at = 0;
+	int r = h->ops->dir_list(h, NETWORK_RUN_DIR, &list);
+
+	if (r == -ENOENT)
+		*ret = calloc(1, 1);
+	if (r < 0)
+		return r == -ENOENT && *ret ? 0 : r;
+	for (const char *p = list; *p; p += strlen(p) + 1)
+		n_all++;
+	names = calloc(n_all + 1u, sizeof(*names));
+	if (!names)
+		return -ENOMEM;
+	for (const char *p = list; *p; p += strlen(p) + 1) {
+		_cleanup_free_ char *state = NULL;
+		struct net_conf c;
+		struct conf_error e;
+		char path[HOST_PATH_BYTES];
+
+		store_path(p, STORE_STATE, path);
+		if (net_conf_init(p, &c, &e) && h->ops->file_read(h, path, &state) == 0) {
+			at += strlen(p) + 1;
+			names[n++] = p;
+		}
+	}
+	qsort(names, n, sizeof(*names), compare_names);
+	sorted = calloc(1, at + 1);
+	if (!sorted)
+		return -ENOMEM;
+	at = 0;
+	for (unsigned int i = 0; i < n; i++) {
+		memcpy(sorted + at, names[i], strlen(names[i]) + 1);
+		at += strlen(names[i]) + 1;
+	}
+	*ret = TAKE_PTR(sorted);
+	return 0;
+}
+
+int network_count_ports(struct host *h, const struct network *n, unsigned int *ret)
+{
+	_cleanup_free_ struct host_link *links = NULL;
+	unsigned int n_links = 0;
+	struct host_link bridge;
+	int r = h->ops->link_find(h, n->conf.bridge, &bridge);
+
+	if (r == 0)
+		r = h->ops->link_list(h, &links, &n_links);
+	*ret = 0;
+	for (unsigned int i = 0; r == 0 && i < n_links; i++)
+		*ret += links[i].master == bridge.index;
+	return r;
+}
