@@ -39,8 +39,8 @@ _vmlan()
 		mapfile -t COMPREPLY < <(compgen -W "nat" -- "$cur")
 		return
 		;;
-	--net | --host | --dns | --dhcpstart | --dhcpend | --hostname | --dnssearch | --domainname | --mtu | --hostfwd | \
-		--busy-poll-us | --reserve | --bridge | --ipv6-net)
+	--net | --host | --dns | --dhcpstart | --dhcpend | --hostname | --dnssearch | --domainname | --mtu | --queues | \
+		--busy-poll-us | --hostfwd | --reserve | --bridge | --ipv6-net)
 		return
 		;;
 	esac

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What tools/test starts: three builds, the Meson suites in each, the scripts of tests/vhost,
+"""What tools/test starts: three builds, the Meson suites in each, what has threads in a fourth, the scripts of tests/vhost,
 tests/netns and tests/vm, lint.
 
 Every build, Meson test, script and lint check counts as one. A test skips by exit status 77, and its last line
@@ -38,6 +38,11 @@ BUILDS = (
           {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}, 4),
     Build("build-clang", "clang", ["-Dwerror=true"], {}, 1),
 )
+
+# Of this only the tests of what has threads are built; the other sanitizers do not see races.
+THREADS = Build("build-tsan", "clang", ["-Db_sanitize=thread", "-Db_lundef=false"],
+                {"TSAN_OPTIONS": "halt_on_error=1"}, 4)
+THREAD_TESTS = ("spsc", "workers")
 
 Outcome = collections.namedtuple("Outcome", "suite name verdict note")  # verdict: passed, failed, skipped
 
@@ -79,13 +84,13 @@ def run_logged(command, log, environment=None):
                               env={**os.environ, **(environment or {})}).returncode
 
 
-def compile_build(build, tally):
+def compile_build(build, tally, targets=()):
     """Whether the folder compiles. A warning of gcc fails it too, although -Werror does not stop a user."""
     log = log_path("compile", build.folder)
     if not os.path.exists(os.path.join(build.folder, "build.ninja")):
         shutil.rmtree(os.path.join(build.folder, "meson-private"), ignore_errors=True)
         run_logged(["meson", "setup", build.folder, *build.options], log, {"CC": build.compiler})
-    status = run_logged(["ninja", "-C", build.folder, "-j", JOBS], log)
+    status = run_logged(["ninja", "-C", build.folder, "-j", JOBS, *targets], log)
     with open(log, encoding="utf-8", errors="replace") as f:
         warned = re.search(r"^\S+:\d+:\d+: warning: ", f.read(), re.M)
     good = status == 0 and not warned
@@ -111,6 +116,16 @@ def meson_tests(build, suites, tally):
         tests = [json.loads(line) for line in f if line.strip()]
     for test in tests:
         count_meson_test(build, test, tally)
+
+
+def thread_tests(tally):
+    """What has threads, under ThreadSanitizer."""
+    if not compile_build(THREADS, tally, [f"tests/unit/test-{name}" for name in THREAD_TESTS]):
+        return
+    for name in THREAD_TESTS:
+        log = log_path("threads", name)
+        status = run_logged(["timeout", "240", f"{THREADS.folder}/tests/unit/test-{name}"], log, THREADS.environment)
+        tally.add("unit", f"{name} ({THREADS.folder})", "failed" if status else "passed", f"status {status}; log: {log}")
 
 
 def count_meson_test(build, test, tally):
@@ -246,6 +261,9 @@ def main():
     for build in usable if suites else ():
         stage(f"{build.folder}: {' '.join(suites)}")
         meson_tests(build, suites, tally)
+    if "unit" in arguments.suites and not arguments.quick:
+        stage(f"{THREADS.folder}: {' '.join(THREAD_TESTS)}")
+        thread_tests(tally)
     for suite in SCRIPT_SUITES:
         if suite in arguments.suites:
             stage(suite)

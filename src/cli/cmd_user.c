@@ -63,6 +63,11 @@ static bool set_busy_poll(void *target, const char *value, struct conf_error *e)
 	return user_conf_parse_busy_poll(value, &((struct user_conf *)target)->busy_poll_us, e);
 }
 
+static bool set_queues(void *target, const char *value, struct conf_error *e)
+{
+	return user_conf_parse_queues(value, &((struct user_conf *)target)->n_queues, e);
+}
+
 static bool set_pcap(void *target, const char *value, struct conf_error *e)
 {
 	return user_conf_parse_path(value, ((struct user_conf *)target)->pcap, e);
@@ -89,6 +94,7 @@ static const struct cli_option options[] = {
 	{"dnssearch", 0, "DOMAIN", "a search domain (again for more)", set_dnssearch},
 	{"domainname", 0, "DOMAIN", "the guest's domain", set_domainname},
 	{"mtu", 0, "BYTES", "576 to 65520 [what each port carries]", set_mtu},
+	{"queues", 0, "N", "queue pairs of a vhost-user port, a thread each [1]", set_queues},
 	{"hostfwd", 0, "RULE", "[tcp|udp]:[hostaddr]:hostport-[guestaddr]:guestport", set_hostfwd},
 	{"restrict", 0, NULL, "guests reach nothing beyond their network", FLAG(restricted)},
 	{"no-host-loopback", 0, NULL, "the router's address does not lead to the host's own",

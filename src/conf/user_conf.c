@@ -27,6 +27,7 @@ void user_conf_init(struct user_conf *ret)
 		.net_be = htonl(NET_DEFAULT),
 		.mask_be = htonl(~0u << (32 - NET_DEFAULT_BITS)),
 		.life_fd = -1,
+		.n_queues = 1,
 	};
 }
 
@@ -114,6 +115,17 @@ bool user_conf_parse_busy_poll(const char *text, uint16_t *ret, struct conf_erro
 		return conf_fail(e, 0, strlen(text), "'%.64s' is not a number of microseconds from 0 to %d", text,
 			BUSY_POLL_MAX_US);
 	*ret = (uint16_t)v;
+	return true;
+}
+
+bool user_conf_parse_queues(const char *text, unsigned int *ret, struct conf_error *e)
+{
+	uint64_t v;
+
+	if (!conf_number(text, strlen(text), 10, 1, USER_QUEUES_MAX, &v))
+		return conf_fail(e, 0, strlen(text), "'%.64s' is not a number of queues from 1 to %d", text,
+			USER_QUEUES_MAX);
+	*ret = (unsigned int)v;
 	return true;
 }
 
@@ -297,6 +309,15 @@ static uint32_t default_addr(const struct user_conf *c, uint32_t host_bits)
 	return in_net(c, a) ? a : c->net_be | htonl(4);
 }
 
+static bool has_vhost(const struct user_conf *c)
+{
+	for (unsigned int i = 0; i < c->n_ports; i++)
+		if (c->ports[i].kind == USER_PORT_VHOST_LISTEN || c->ports[i].kind == USER_PORT_VHOST_CONNECT ||
+			c->ports[i].vhost)
+			return true;
+	return false;
+}
+
 bool user_conf_check(struct user_conf *c, struct conf_error *e)
 {
 	char text[160], net[INET_ADDRSTRLEN], a[INET_ADDRSTRLEN];
@@ -320,6 +341,8 @@ bool user_conf_check(struct user_conf *c, struct conf_error *e)
 		return fail_option(e, "dns", "must differ from the router's address (host)");
 	if (c->dhcp_start_be == c->host_be || c->dhcp_start_be == c->dns_be)
 		return fail_option(e, "dhcpstart", "must differ from the addresses of host and dns");
+	if (c->n_queues > 1 && !has_vhost(c))
+		return fail_option(e, "queues", "is for vhost-user ports, and there is none");
 	for (unsigned int i = 0; i < c->n_forwards; i++) {
 		uint32_t guest_be = c->forwards[i].guest_be;
 

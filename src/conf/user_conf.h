@@ -9,6 +9,7 @@
 
 #define USER_PORTS_MAX    64
 #define USER_FORWARDS_MAX 1024
+#define USER_QUEUES_MAX   8
 #define USER_SEARCH_MAX   8
 #define USER_NAME_BYTES   256
 #define USER_PATH_BYTES   4096
@@ -50,6 +51,7 @@ struct user_conf {
 	char hostname[USER_NAME_BYTES], domainname[USER_NAME_BYTES], bootfile[USER_NAME_BYTES];
 	char search[USER_SEARCH_MAX][USER_NAME_BYTES];
 	unsigned int n_search;
+	unsigned int n_queues; /* pairs of a vhost-user port: 1 to USER_QUEUES_MAX */
 	bool restricted, no_host_loopback, no_host, no_peek_off, no_sandbox, isolated, guest_servers;
 	bool stats, debug;
 	char pcap[USER_PATH_BYTES];    /* empty: none */
@@ -88,6 +90,8 @@ bool user_conf_parse_addr(const char *text, uint32_t *ret_be, struct conf_error 
 bool user_conf_parse_mtu(const char *text, uint16_t *ret, struct conf_error *e);
 /* 0 to 1000. */
 bool user_conf_parse_busy_poll(const char *text, uint16_t *ret, struct conf_error *e);
+/* 1 to USER_QUEUES_MAX. */
+bool user_conf_parse_queues(const char *text, unsigned int *ret, struct conf_error *e);
 /* A host or domain name, for DHCP: letters, digits, '-', '_' and '.'. */
 bool user_conf_parse_name(const char *text, char ret[USER_NAME_BYTES], struct conf_error *e);
 bool user_conf_parse_path(const char *text, char ret[USER_PATH_BYTES], struct conf_error *e);

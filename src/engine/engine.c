@@ -38,13 +38,14 @@ static_assert(MSG_RESOLVERS_MAX == GATEWAY_DNS_MAX, "resolvers pass unchanged");
 
 struct engine_port {
 	struct port *port;  /* as the lan knows it: the capture, if there is one; NULL: none */
-	struct port *inner; /* the port itself */
+	struct port *inner; /* the port itself; of several pairs of queues the first, like port */
 	enum msg_port_kind kind;
 };
 
 struct engine {
 	const struct engine_config *config;
-	struct loop *loop;
+	struct workers *workers;
+	struct loop *loop;       /* of the first, like all below */
 	struct gateway *gateway;
 	const struct port_owner *owner; /* of ports: the lan */
 	struct capture_file *capture;   /* of all ports; NULL: none */
@@ -108,30 +109,45 @@ static void port_warning(void *ctx, struct port *p, const char *text)
 	warn(ctx, "port %s: %s", p->name, text);
 }
 
-static int new_vhost(struct engine *e, const struct msg *m, const struct port_owner *owner, struct port **ret)
+/* A port on its way into the network. One of several pairs of queues is a port to each worker. */
+struct newcomer {
+	unsigned int n;                   /* pairs */
+	struct port *outer[WORKERS_MAX];  /* as the lan will know it */
+	struct port *inner[WORKERS_MAX];  /* what it is */
+	const struct port_owner *owners[WORKERS_MAX];
+};
+
+static int new_vhost(struct engine *e, const struct msg *m, struct newcomer *x)
 {
+	struct vhost_user_workers workers;
 	struct vhost_user_config c = {
 		.loop = e->loop,
-		.owner = owner,
+		.owner = x->owners[0],
 		.name = m->port.name,
 		.listen_fd = m->port.kind == MSG_PORT_VHOST_LISTENING ? m->fd : -1,
 		.connected_fd = m->port.kind == MSG_PORT_VHOST_CONNECTED ? m->fd : -1,
 		.busy_poll = e->config->busy_poll_us != 0,
 		.warn = port_warning,
 		.warn_ctx = e,
+		.workers = &workers,
 	};
 
-	return vhost_user_port_new(&c, ret);
+	workers_of_port(e->workers, &workers);
+	memcpy(workers.owners, x->owners, sizeof(workers.owners));
+	int r = vhost_user_port_new(&c, &x->inner[0]);
+	for (unsigned int i = 1; i < x->n && r == 0; i++)
+		x->inner[i] = vhost_user_port_of_pair(x->inner[0], i);
+	return r;
 }
 
-static int new_inner(struct engine *e, const struct msg *m, const struct port_owner *owner, struct port **ret)
+static int new_inner(struct engine *e, const struct msg *m, struct newcomer *x)
 {
 	struct stream_port_config c = {
-		.loop = e->loop, .owner = owner, .name = m->port.name, .listen_fd = -1, .connected_fd = -1};
+		.loop = e->loop, .owner = x->owners[0], .name = m->port.name, .listen_fd = -1, .connected_fd = -1};
 
 	switch (m->port.kind) {
 	case MSG_PORT_TAP:
-		return tap_port_new(e->loop, owner, m->fd, m->port.name, ret);
+		return tap_port_new(e->loop, x->owners[0], m->fd, m->port.name, &x->inner[0]);
 	case MSG_PORT_STREAM_LISTENING:
 		c.listen_fd = m->fd;
 		break;
@@ -143,48 +159,105 @@ static int new_inner(struct engine *e, const struct msg *m, const struct port_ow
 	case MSG_PORT_VHOST_LISTENING:
 	case MSG_PORT_VHOST_CONNECTED:
 	case MSG_PORT_VHOST_DIALLED:
-		return new_vhost(e, m, owner, ret);
+		return new_vhost(e, m, x);
 	case MSG_PORT_KIND_MAX:
 		return -EINVAL;
 	}
-	return stream_port_new(&c, ret);
+	return stream_port_new(&c, &x->inner[0]);
 }
 
-static void free_port_p(struct port **p)
+static struct lan *lan_of(struct engine *e, unsigned int worker)
 {
-	*p = port_free(*p);
+	return gateway_lan(workers_gateways(e->workers)[worker]);
+}
+
+/* Who is told of frames: the lan, or the capture before it. */
+static int choose_owners(struct engine *e, struct newcomer *x)
+{
+	for (unsigned int i = 0; i < x->n; i++) {
+		const struct port_owner *owner = lan_owner(lan_of(e, i));
+		int r = e->capture ? capture_port_new(workers_loop(e->workers, i), owner, e->capture, &x->outer[i]) : 0;
+
+		if (r < 0)
+			return r;
+		x->owners[i] = e->capture ? capture_owner(x->outer[i]) : owner;
+	}
+	return 0;
+}
+
+static void wrap(struct newcomer *x, bool captured)
+{
+	for (unsigned int i = 0; i < x->n; i++)
+		if (!captured)
+			x->outer[i] = x->inner[i];
+		else if (i == 0)
+			capture_port_wrap(x->outer[0], x->inner[0]);
+		else
+			capture_port_wrap_as(x->outer[i], x->inner[i], x->outer[0]);
+}
+
+/* All under one number. */
+static int join_lans(struct engine *e, struct newcomer *x)
+{
+	int r = lan_add_port(lan_of(e, 0), x->outer[0]);
+
+	for (unsigned int i = 0; i < x->n && r == 0; i++) {
+		if (i > 0) {
+			lan_reap(lan_of(e, i));
+			r = lan_add_port_as(lan_of(e, i), x->outer[i], x->outer[0]->id);
+			assert(r == 0); /* it has none that the first has not */
+			x->outer[i]->lead = x->outer[0];
+		}
+		x->inner[i]->id = x->outer[i]->id;
+	}
+	return r;
+}
+
+static void newcomer_free(struct newcomer *x)
+{
+	for (unsigned int i = 0; i < x->n; i++)
+		(void)port_free(x->outer[i]); /* with the inner one, if there is one by now */
 }
 
 /* On success m's descriptor is the port's. */
 static int add_port(struct engine *e, struct msg *m)
 {
 	struct engine_port *ep = &e->ports[m->port.id];
-	_cleanup_(free_port_p) struct port *outer = NULL;
-	struct port *inner;
-	int r;
+	struct newcomer x = {.n = msg_port_is_vhost(m->port.kind) ? workers_n(e->workers) : 1};
 
 	if (ep->port)
 		return -EEXIST;
-	if (e->capture) {
-		r = capture_port_new(e->loop, e->owner, e->capture, &outer);
-		if (r < 0)
-			return r;
+	int r = choose_owners(e, &x);
+	if (r == 0)
+		r = new_inner(e, m, &x);
+	if (r == 0) {
+		(void)TAKE_FD(m->fd);
+		wrap(&x, e->capture);
+		r = join_lans(e, &x);
 	}
-	r = new_inner(e, m, outer ? capture_owner(outer) : e->owner, &inner);
-	if (r < 0)
+	if (r < 0) {
+		newcomer_free(&x);
 		return r;
-	(void)TAKE_FD(m->fd);
-	if (outer) {
-		capture_port_wrap(outer, inner);
-	} else {
-		outer = inner;
 	}
-	r = lan_add_port(gateway_lan(e->gateway), outer);
-	if (r < 0)
-		return r;
-	*ep = (struct engine_port){.port = TAKE_PTR(outer), .inner = inner, .kind = m->port.kind};
+	*ep = (struct engine_port){.port = x.outer[0], .inner = x.inner[0], .kind = m->port.kind};
 	e->n_ports++;
 	return 0;
+}
+
+/* The parent knows its other end to be gone. The first is told last, as it is for it that we speak. */
+static void close_port(struct engine *e, const struct engine_port *ep)
+{
+	uint16_t id = ep->port ? ep->port->id : 0;
+
+	if (!ep->port)
+		return;
+	for (unsigned int i = workers_n(e->workers); i-- > 0;) {
+		const struct port_owner *owner = lan_owner(lan_of(e, i));
+		struct port *p = lan_port(lan_of(e, i), id);
+
+		if (p)
+			owner->closed(owner->ctx, p, 0, true);
+	}
 }
 
 static int attach_port(struct engine *e, struct msg *m)
@@ -208,7 +281,7 @@ static int add_forward(struct engine *e, struct msg *m)
 		.proto = m->forward.proto,
 		.guest_be = m->forward.guest_be,
 		.guest_port = m->forward.guest_port};
-	int r = gateway_add_forward(e->gateway, &f);
+	int r = workers_add_forward(e->workers, &f);
 
 	if (r == 0)
 		(void)TAKE_FD(m->fd);
@@ -218,7 +291,8 @@ static int add_forward(struct engine *e, struct msg *m)
 static void say_stats(struct engine *e)
 {
 	struct msg m = {.type = MSG_STATS, .fd = -1};
-	int n = gateway_stats(e->gateway, m.text.bytes, sizeof(m.text.bytes));
+	int n = gateway_stats(
+		workers_gateways(e->workers), workers_n(e->workers), m.text.bytes, sizeof(m.text.bytes));
 
 	m.text.n_bytes = MIN((size_t)MAX(n, 0), sizeof(m.text.bytes) - 1);
 	if (e->capture) {
@@ -248,8 +322,7 @@ static void on_msg(struct engine *e, struct msg *m)
 			say_closed(e, m->port.id, r, false);
 		break;
 	case MSG_DEL_PORT:
-		if (e->ports[m->port.id].port)
-			e->owner->closed(e->owner->ctx, e->ports[m->port.id].port, 0, true);
+		close_port(e, &e->ports[m->port.id]);
 		break;
 	case MSG_ADD_FORWARD:
 		r = add_forward(e, m);
@@ -277,9 +350,8 @@ static void on_msg(struct engine *e, struct msg *m)
 	util_close(&m->fd);
 }
 
-static void on_parent(void *ctx, uint32_t arg, uint32_t events)
+static void read_parent(struct engine *e)
 {
-	struct engine *e = ctx;
 	struct msg m;
 
 	for (;;) {
@@ -296,6 +368,15 @@ static void on_parent(void *ctx, uint32_t arg, uint32_t events)
 		loop_stop(e->loop, r < 0 ? 1 : 0);
 		return;
 	}
+}
+
+static void on_parent(void *ctx, uint32_t arg, uint32_t events)
+{
+	struct engine *e = ctx;
+
+	workers_pause(e->workers);
+	read_parent(e);
+	workers_resume(e->workers);
 }
 
 /* The start. */
@@ -320,7 +401,7 @@ static void check_ping(struct engine *e)
 			"sysctl -w net.ipv4.ping_group_range=\"0 2147483647\"");
 }
 
-static int enter(struct engine *e)
+static int confine(struct engine *e)
 {
 	char missing[SANDBOX_TEXT_BYTES];
 
@@ -336,6 +417,38 @@ static int enter(struct engine *e)
 	return r;
 }
 
+/* Threads inherit what was given up before; the filter is for all. */
+static int enter(struct engine *e)
+{
+	int r = confine(e);
+
+	if (r < 0)
+		return r;
+	r = workers_start(e->workers);
+	if (r == 0 && !e->config->no_sandbox)
+		r = sandbox_filter();
+	if (r < 0)
+		warn(e, "the engine's threads or the sandbox cannot be set up: %s", strerror(-r));
+	return r;
+}
+
+static int make_workers(struct engine *e)
+{
+	struct workers_config wc = {.n = e->config->n_queues, .gateway = e->config->gateway};
+	cpu_set_t cpus;
+	int r = siphash_key_init(&wc.gateway.key);
+
+	if (r < 0)
+		return r;
+	/* On too few processors only interrupts would come meanwhile. */
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0 || (unsigned int)CPU_COUNT(&cpus) > wc.n)
+		wc.poll_us = MAX(e->config->busy_poll_us, POLL_US);
+	wc.gateway.port_closed = port_closed;
+	wc.gateway.ctx = e;
+	return workers_new(&wc, &e->workers);
+}
+
+/* By any of the workers. */
 static void capture_failed(void *ctx, int error)
 {
 	warn(ctx, "the capture is not complete: frames cannot be written (%s), and are left out", strerror(-error));
@@ -343,25 +456,14 @@ static void capture_failed(void *ctx, int error)
 
 static int init(struct engine *e)
 {
-	struct gateway_config gc = e->config->gateway;
-	int r = loop_new(NULL, &e->loop);
+	int r = vhost_mem_guard();
 
 	if (r == 0)
-		r = vhost_mem_guard();
-	if (r == 0)
-		r = siphash_key_init(&gc.key);
+		r = make_workers(e);
 	if (r < 0)
 		return r;
-	cpu_set_t cpus;
-	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0 || CPU_COUNT(&cpus) > 1)
-		loop_set_poll(e->loop, MAX(e->config->busy_poll_us, POLL_US)); /* on a single processor only interrupts would come meanwhile */
-	gc.loop = e->loop;
-	gc.port_closed = port_closed;
-	gc.ctx = e;
-	gc.sock = sock_linux(e->loop);
-	r = gateway_new(&gc, &e->gateway);
-	if (r < 0)
-		return r;
+	e->loop = workers_loop(e->workers, 0);
+	e->gateway = workers_gateways(e->workers)[0];
 	e->owner = lan_owner(gateway_lan(e->gateway));
 	if (e->config->pcap_fd >= 0) {
 		r = capture_file_new(e->config->pcap_fd, e->config->pcap_snap_bytes, &e->capture);
@@ -379,9 +481,8 @@ static int init(struct engine *e)
 
 static void done(struct engine *e)
 {
-	e->gateway = gateway_free(e->gateway);
+	e->workers = workers_free(e->workers);
 	e->capture = capture_file_free(e->capture);
-	e->loop = loop_free(e->loop);
 }
 
 int engine_run(const struct engine_config *c)
@@ -401,9 +502,11 @@ int engine_run(const struct engine_config *c)
 	if (enter(&e) < 0)
 		return 1;
 	check_ping(&e);
+	workers_resume(e.workers);
 	r = loop_run(e.loop);
 	if (r < 0)
 		warn(&e, "the engine's event loop failed: %s", strerror(-r));
+	workers_pause(e.workers);
 	if (c->stats_at_end)
 		say_stats(&e);
 	return r == 0 ? 0 : 1;

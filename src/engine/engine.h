@@ -4,10 +4,11 @@
 
 #include <sys/types.h>
 
-#include "gateway.h"
+#include "workers.h"
 
 struct engine_config {
 	struct gateway_config gateway; /* loop, sock and key are filled in by the engine */
+	unsigned int n_queues;         /* pairs of queues of a vhost-user port, a thread each; 1 to WORKERS_MAX */
 	int msg_fd;                    /* to the parent (msg.h) */
 	pid_t parent;                  /* whose end is the engine's end */
 	int pcap_fd;                   /* -1: none */

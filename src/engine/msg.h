@@ -51,6 +51,11 @@ static inline bool msg_port_is_dialled(enum msg_port_kind k)
 	return k == MSG_PORT_STREAM_DIALLED || k == MSG_PORT_VHOST_DIALLED;
 }
 
+static inline bool msg_port_is_vhost(enum msg_port_kind k)
+{
+	return k == MSG_PORT_VHOST_LISTENING || k == MSG_PORT_VHOST_CONNECTED || k == MSG_PORT_VHOST_DIALLED;
+}
+
 struct msg_port {
 	uint8_t id;
 	enum msg_port_kind kind;

@@ -13,7 +13,10 @@
  * 6. All capabilities, then dumpable off: no ptrace by other processes of the same user. (Earlier it
  *    would have made /proc/self/uid_map unwritable.)
  * 7. The signal at the parent's death, which the steps before would have cleared.
- * 8. The filter. Anything not on the list kills the process; the parent sees SIGSYS and says so.
+ * 8. The process starts its threads, if it is to have some, which inherit all that; a thread cannot make
+ *    another later, since clone() is on no list.
+ * 9. The filter, for all threads. Anything not on the list kills the process; the parent sees SIGSYS and says
+ *    so.
  *
  * The list is not here: each source that runs inside names its calls in a comment ("seccomp: ..."), and
  * seccomp-table.py gathers them. Here are only the calls that are allowed with some arguments and not
@@ -352,7 +355,7 @@ static void release_filter(scmp_filter_ctx *f)
 		seccomp_release(*f);
 }
 
-static int load_filter(void)
+int sandbox_filter(void)
 {
 	_cleanup_(release_filter) scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
 
@@ -417,7 +420,5 @@ int sandbox_enter(pid_t parent, char ret_missing[SANDBOX_TEXT_BYTES])
 		(void)drop_bounding_set();
 	if (r == 0)
 		r = drop_caps();
-	if (r == 0)
-		r = die_with(parent);
-	return r < 0 ? r : load_filter();
+	return r < 0 ? r : die_with(parent);
 }

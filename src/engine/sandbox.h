@@ -11,10 +11,13 @@
 
 /* Never undone. Call it with one thread, holding every descriptor that a path had to be opened for. The
  * process then dies with the parent.
- * 0: no capability is left and the system calls are filtered; what this host would not give beyond that
- * (an empty file system, mostly), and what can be done about it, is in ret_missing, one line, else "".
- * -errno: one of the two failed; no guest's byte may be read. */
+ * 0: no capability is left; what this host would not give beyond that (an empty file system, mostly), and what
+ * can be done about it, is in ret_missing, one line, else "". -errno: it failed; no guest's byte may be read. */
 int sandbox_enter(pid_t parent, char ret_missing[SANDBOX_TEXT_BYTES]);
+
+/* After it, and once the process has all its threads, for all of them: filters the system calls. 0 or -errno,
+ * and then no guest's byte may be read. */
+int sandbox_filter(void);
 
 /* What would let this host give a user namespace that is of use; reads /proc. */
 const char *sandbox_namespace_remedy(void);

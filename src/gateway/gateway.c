@@ -153,6 +153,8 @@ static enum drop_reason input_fragment(struct gateway *g, struct gw_pkt *k)
 			g->reass, gw_now(g), k->port->id, &k->ip, g->scratch, k->ip.payload_bytes, &payload, &n);
 	if (reason || !payload)
 		return reason;
+	if (g->c.share && k->ip.proto == IP_PROTO_TCP && gw_pass_on(g, k, payload, n))
+		return DROP_NONE;
 	v = (struct iovec){(void *)(uintptr_t)payload, n};
 	whole = (struct frame){.head = payload, .head_bytes = n, .iov = &v, .n_iov = 1, .n_bytes = n};
 	k->frame = &whole;
@@ -335,11 +337,13 @@ static int make_flows(struct gateway *g)
 	}
 	/* One port never takes everything: the others keep a quarter. */
 	uint32_t n = MIN(g->c.n_flows_max ? g->c.n_flows_max : FLOWS_DEFAULT, fc.n_max - fc.n_max / 4);
+	uint32_t n_shares = g->c.share ? g->c.share->n : 1;
 
-	fc.n_port_max[FLOW_TCP] = n;
-	fc.n_port_max[FLOW_UDP] = MAX(n / 4, 64u);
+	fc.n_max /= n_shares;
+	fc.n_port_max[FLOW_TCP] = n / n_shares;
+	fc.n_port_max[FLOW_UDP] = MAX(n / 4, 64u) / n_shares;
 	fc.n_port_max[FLOW_UDP_IN] = fc.n_port_max[FLOW_UDP]; /* these hold no descriptor */
-	fc.n_port_max[FLOW_PING] = MIN(MAX(n / 4, 16u), 256u);
+	fc.n_port_max[FLOW_PING] = MIN(MAX(n / 4, 16u), 256u) / n_shares;
 	return flow_table_new(&fc, &g->flows);
 }
 

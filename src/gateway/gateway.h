@@ -16,6 +16,30 @@
 #define GATEWAY_LEASES        16 /* as QEMU's */
 #define GATEWAY_LEASES_MAX    256
 
+/* A connection that came in by a forward, on its way to the worker that its flow belongs to. */
+struct gateway_inbound {
+	int fd;
+	struct flow_key key; /* as the guest will see it */
+	struct mac mac;      /* of the guest */
+	struct ip_addr host; /* the client, and its port */
+	uint16_t host_port;
+};
+
+/* One of several gateways that serve the same guests, each in a thread of its own. Worker 0 has what there is
+ * only one of: the neighbours, leases, forwards and resolvers. */
+struct gateway_share {
+	unsigned int index, n; /* of this one; each may have an n-th of what is capped */
+	/* The worker that a flow belongs to. */
+	unsigned int (*owner)(void *ctx, const struct flow_key *key);
+	/* A frame from the guest that only now is whole: true if it is another's, who has been given a copy. */
+	bool (*pass_on)(void *ctx, struct port *p, const struct frame *f);
+	/* By worker 0: gives a connection to its owner, descriptor and all. false: not now. */
+	bool (*hand_over)(void *ctx, unsigned int to, const struct gateway_inbound *c);
+	/* By the others: where a guest was heard. */
+	void (*learnt)(void *ctx, const struct port *p, uint32_t addr_be, const struct mac *m);
+	void *ctx;
+};
+
 struct gateway_config {
 	struct loop *loop;
 	struct sock_host sock;
@@ -44,6 +68,8 @@ struct gateway_config {
 	uint32_t n_flows_max;      /* of one port, of each kind; 0: a default that fits the descriptors */
 	uint32_t n_descriptors;    /* of the process, besides those of flows; 0: GATEWAY_DESCRIPTORS */
 	struct siphash_key key;
+
+	const struct gateway_share *share; /* NULL: there is one gateway */
 
 	/* A port's other end went away; final: for good. May be NULL. */
 	void (*port_closed)(void *ctx, struct port *p, int error, bool final);
@@ -76,5 +102,15 @@ int gateway_add_forward(struct gateway *g, const struct gateway_forward *f);
  * RST) and so does not wait: the old ones are of a network that the host has left. */
 void gateway_set_resolvers(struct gateway *g, const union sock_addr *servers, unsigned int n);
 
-/* Human-readable counters and limits (--stats), written to buf; returns the length as snprintf() does. */
-int gateway_stats(struct gateway *g, char *buf, size_t n_bytes);
+/* Human-readable counters and limits (--stats) of n gateways that share their guests, summed; written to buf.
+ * Returns the length as snprintf() does. */
+int gateway_stats(struct gateway *const *g, unsigned int n, char *buf, size_t n_bytes);
+
+/* For gateways that share their guests. */
+
+/* What another was told by hand_over(), and by learnt(). */
+void gateway_take_over(struct gateway *g, const struct gateway_inbound *c);
+void gateway_learn(struct gateway *g, uint16_t port_id, uint32_t addr_be, const struct mac *m);
+/* Owners have changed, and none of the gateways is running: moves those flows of g (all[share->index]) that are
+ * another's to that one, where they go on. One that finds no place is reset. */
+void gateway_move_flows(struct gateway *g, struct gateway *const *all);

@@ -120,6 +120,14 @@ static inline bool gw_is_ours(const struct gateway *g, uint32_t addr_be)
 	return addr_be == g->c.host_be || gw_is_dns(g, addr_be);
 }
 
+/* Whether a flow belongs here, of several gateways. */
+static inline bool gw_owns(const struct gateway *g, const struct flow_key *key)
+{
+	const struct gateway_share *s = g->c.share;
+
+	return likely(!s) || s->owner(s->ctx, key) == s->index;
+}
+
 /* The host's end of a flow as a socket address, and back. */
 static inline socklen_t gw_host_addr(const struct flow *f, union sock_addr *ret)
 {
@@ -154,6 +162,11 @@ void gw_emit_ip4(struct gateway *g, struct wr *w, const struct mac *dst, struct 
 /* An IPv4 payload (L4 header included, checksum complete) to a guest, in fragments if it must be. */
 int gw_send_ip4(struct gateway *g, struct port *p, const struct mac *dst, struct ip4 *ip,
 		const struct iovec *payload, unsigned int n, size_t n_bytes);
+
+/* gw_share.c */
+/* Fragments come by their addresses, but TCP flows are somebody's by their ports too: true if this packet, whole
+ * again, is another gateway's, who has it now. */
+bool gw_pass_on(struct gateway *g, const struct gw_pkt *k, const uint8_t *payload, size_t n);
 
 /* gw_policy.c */
 enum gw_verdict {
@@ -215,6 +228,8 @@ void gw_tcp_listen_again(void *ctx, uint64_t now_ms); /* the accept_timer */
 void gw_tcp_flush_acks(void *ctx, uint64_t now_ms); /* those that were held: the ack_timer */
 void gw_tcp_work(struct gateway *g, struct flow *f);
 void gw_tcp_timer_due(struct gateway *g, struct flow *f);
+/* Watches its socket, as a flow of this gateway's from now on. 0 or -errno. */
+int gw_tcp_watch(struct gateway *g, struct flow *f);
 /* The guest is heard again after a silence. */
 void gw_tcp_wake(struct gateway *g, struct flow *f);
 /* The guest or its port is gone: the host's end is reset. */

@@ -6,7 +6,7 @@
  * each batch, which keeps those in use fresh at next to no cost; at most GW_NEIGH_PORT behind one port (the
  * longest unused goes first), so that a guest with invented addresses displaces only its own. An address
  * that another port holds is not taken over while that one is in use: of two clones the first keeps the
- * inbound forwards. */
+ * inbound forwards. Of several gateways the first has the table, and the others tell it what they hear. */
 #include "gw.h"
 
 #include "arp.h"
@@ -41,6 +41,10 @@ void gw_neigh_learn(struct gateway *g, const struct port *p, uint32_t addr_be, c
 
 	if (!is_guest_addr(g, addr_be) || mac_is_group(m) || mac_is_zero(m))
 		return;
+	if (g->c.share && g->c.share->learnt) {
+		g->c.share->learnt(g->c.share->ctx, p, addr_be, m);
+		return;
+	}
 	for (unsigned int i = 0; i < g->n_neigh; i++) {
 		struct gw_neigh *e = &g->neigh[i];
 

@@ -28,52 +28,110 @@ static void put(struct text *t, const char *format, ...)
 	t->n += n;
 }
 
-static void put_port(struct gateway *g, struct text *t, const struct port *p)
+/* Gateways that share their guests. */
+struct sharers {
+	struct gateway *const *g;
+	unsigned int n;
+};
+
+static uint32_t n_flows(const struct sharers *s, uint16_t port_id, enum flow_kind kind)
 {
-	put(t, "port %s (%s)\n", p->name, p->ops->kind);
-	put(t, "  from guest %llu frames %llu bytes, malformed %llu\n", (unsigned long long)p->n.rx_frames,
-			(unsigned long long)p->n.rx_bytes, (unsigned long long)p->n.rx_bad);
-	put(t, "  to guest   %llu frames %llu bytes, no room %llu, closed %llu\n", (unsigned long long)p->n.tx_frames,
-			(unsigned long long)p->n.tx_bytes, (unsigned long long)p->n.tx_no_room,
-			(unsigned long long)p->n.n_closed);
-	put(t, "  flows      tcp %u udp %u udp-forwarded %u ping %u\n", flow_count(g->flows, p->id, FLOW_TCP),
-			flow_count(g->flows, p->id, FLOW_UDP), flow_count(g->flows, p->id, FLOW_UDP_IN),
-			flow_count(g->flows, p->id, FLOW_PING));
-	for (int i = 1; i < DROP_REASON_MAX; i++)
-		if (g->drops[p->id][i])
-			put(t, "  dropped    %-14s %llu\n", drop_reason_name((enum drop_reason)i),
-					(unsigned long long)g->drops[p->id][i]);
+	uint32_t n = 0;
+
+	for (unsigned int i = 0; i < s->n; i++)
+		n += flow_count(s->g[i]->flows, port_id, kind);
+	return n;
 }
 
-static void put_limits(struct gateway *g, struct text *t)
+static struct port_counters sum_port(const struct sharers *s, uint16_t port_id)
 {
+	struct port_counters sum = {};
+
+	for (unsigned int i = 0; i < s->n; i++) {
+		const struct port *p = lan_port(s->g[i]->lan, port_id);
+
+		if (!p)
+			continue;
+		sum.rx_frames += p->n.rx_frames;
+		sum.rx_bytes += p->n.rx_bytes;
+		sum.tx_frames += p->n.tx_frames;
+		sum.tx_bytes += p->n.tx_bytes;
+		sum.tx_no_room += p->n.tx_no_room;
+		sum.rx_bad += p->n.rx_bad;
+		sum.n_closed += p->n.n_closed;
+	}
+	return sum;
+}
+
+static void put_port(const struct sharers *s, struct text *t, const struct port *p)
+{
+	struct port_counters n = sum_port(s, p->id);
+
+	put(t, "port %s (%s)\n", p->name, p->ops->kind);
+	put(t, "  from guest %llu frames %llu bytes, malformed %llu\n", (unsigned long long)n.rx_frames,
+			(unsigned long long)n.rx_bytes, (unsigned long long)n.rx_bad);
+	put(t, "  to guest   %llu frames %llu bytes, no room %llu, closed %llu\n", (unsigned long long)n.tx_frames,
+			(unsigned long long)n.tx_bytes, (unsigned long long)n.tx_no_room, (unsigned long long)n.n_closed);
+	put(t, "  flows      tcp %u udp %u udp-forwarded %u ping %u\n", n_flows(s, p->id, FLOW_TCP),
+			n_flows(s, p->id, FLOW_UDP), n_flows(s, p->id, FLOW_UDP_IN), n_flows(s, p->id, FLOW_PING));
+	for (int i = 1; i < DROP_REASON_MAX; i++) {
+		unsigned long long n_drops = 0;
+
+		for (unsigned int k = 0; k < s->n; k++)
+			n_drops += s->g[k]->drops[p->id][i];
+		if (n_drops)
+			put(t, "  dropped    %-14s %llu\n", drop_reason_name((enum drop_reason)i), n_drops);
+	}
+}
+
+static void put_limits(const struct sharers *s, struct text *t)
+{
+	const struct gateway *g = s->g[0];
+
 	put(t, "limits of each port\n");
 	put(t, "  tcp flows  %u: the longest idle that is not established goes first, else the new one is refused\n",
-			flow_max(g->flows, FLOW_TCP));
-	put(t, "  udp flows  %u: the longest idle goes first\n", flow_max(g->flows, FLOW_UDP));
+			s->n * flow_max(g->flows, FLOW_TCP));
+	put(t, "  udp flows  %u: the longest idle goes first\n", s->n * flow_max(g->flows, FLOW_UDP));
 	put(t, "  udp flows of forwards %u: the longest idle goes first\n", flow_max(g->flows, FLOW_UDP_IN));
-	put(t, "  pings      %u: the longest idle goes first\n", flow_max(g->flows, FLOW_PING));
+	put(t, "  pings      %u: the longest idle goes first\n", s->n * flow_max(g->flows, FLOW_PING));
 	put(t, "  leases     %u: the longest expired goes first, else no answer\n", g->dhcp.table.n_leases);
-	put(t, "  datagrams in reassembly %u: the oldest goes first\n", REASS_PORT_MAX);
+	put(t, "  datagrams in reassembly %u: the oldest goes first\n", s->n * REASS_PORT_MAX);
 }
 
-int gateway_stats(struct gateway *g, char *buf, size_t n_bytes)
+static_assert(sizeof(struct gw_counters) % sizeof(uint64_t) == 0, "counters are summed as an array");
+
+static struct gw_counters sum_counters(const struct sharers *s)
+{
+	struct gw_counters sum = {};
+	uint64_t *to = (uint64_t *)&sum;
+
+	for (unsigned int i = 0; i < s->n; i++) {
+		const uint64_t *from = (const uint64_t *)&s->g[i]->n;
+
+		for (size_t k = 0; k < sizeof(sum) / sizeof(*to); k++)
+			to[k] += from[k];
+	}
+	return sum;
+}
+
+int gateway_stats(struct gateway *const *g, unsigned int n_gateways, char *buf, size_t n_bytes)
 {
 	struct text t = {buf, n_bytes, 0};
-	const struct gw_counters *n = &g->n;
+	const struct sharers s = {g, n_gateways};
+	const struct gw_counters sum = sum_counters(&s), *n = &sum;
 
 	for (uint16_t i = 0; i < PORT_MAX; i++) {
-		const struct port *p = lan_port(g->lan, i);
+		const struct port *p = lan_port(g[0]->lan, i);
 
 		if (p)
-			put_port(g, &t, p);
+			put_port(&s, &t, p);
 	}
 #define U(x) (unsigned long long)n->x
 	put(&t, "tcp   opened %llu refused %llu failed %llu reset %llu evicted %llu\n", U(tcp_opened), U(tcp_refused),
 			U(tcp_failed), U(tcp_reset), U(evicted[FLOW_TCP]));
 	put(&t, "      from guest %llu bytes, to guest %llu bytes, retransmits %llu, taken in part %llu, watchdog %llu\n",
 			U(tcp_from_guest_bytes), U(tcp_to_guest_bytes), U(tcp_retransmits), U(tcp_partial), U(tcp_watchdog));
-	put(&t, "      peek offset %s\n", g->peek_off4 ? "yes" : "no");
+	put(&t, "      peek offset %s\n", g[0]->peek_off4 ? "yes" : "no");
 	put(&t, "udp   from guest %llu (joined %llu), to guest %llu, errors %llu, evicted %llu, of forwards %llu\n",
 			U(udp_from_guest), U(udp_joined), U(udp_to_guest), U(udp_errors), U(evicted[FLOW_UDP]),
 			U(evicted[FLOW_UDP_IN]));
@@ -82,6 +140,6 @@ int gateway_stats(struct gateway *g, char *buf, size_t n_bytes)
 	put(&t, "other arp %llu, dhcp %llu, fragments in %llu, datagrams fragmented %llu\n", U(arp_requests),
 			U(dhcp_messages), U(fragments_in), U(fragments_out));
 #undef U
-	put_limits(g, &t);
+	put_limits(&s, &t);
 	return t.n;
 }

@@ -9,7 +9,7 @@
 #define RESOLVE_TRIES      10
 #define RESOLVE_FIRST_MS   20
 #define EVICT_LOOK         16 /* how many of the oldest are looked at for one that may go */
-#define REMOTE_PORT_TRIES  16
+#define REMOTE_PORT_TRIES  128 /* of several gateways most are another's */
 #define FILL_BURST         4
 #define POOL_LOW           8
 #define HOLD_BYTES         2048 /* of a guest, not acknowledged at once */
@@ -169,6 +169,11 @@ static void connect_failed(struct gateway *g, struct flow *f, int error)
 	gw_tcp_abort(g, f);
 }
 
+int gw_tcp_watch(struct gateway *g, struct flow *f)
+{
+	return g->sock.ops->watch(g->sock.ctx, f->fd, SOCKET_EVENTS, g->source_tcp, flow_number(g->flows, f));
+}
+
 static int start_connect(struct gateway *g, struct flow *f)
 {
 	union sock_addr sa;
@@ -179,9 +184,7 @@ static int start_connect(struct gateway *g, struct flow *f)
 		return r;
 	f->fd = r;
 	r = g->sock.ops->connect(g->sock.ctx, f->fd, &sa.sa, n);
-	if (r < 0 && r != -EINPROGRESS)
-		return r;
-	return g->sock.ops->watch(g->sock.ctx, f->fd, SOCKET_EVENTS, g->source_tcp, flow_number(g->flows, f));
+	return r < 0 && r != -EINPROGRESS ? r : gw_tcp_watch(g, f);
 }
 
 static enum drop_reason refuse_verdict(struct gateway *g, struct gw_pkt *k, const struct tcp *t, enum gw_verdict v)
@@ -283,12 +286,67 @@ static void send_syn(struct gateway *g, struct flow *f)
 	gw_timer_arm(g, f, gw_now(g) + f->tcp.rto_ms);
 }
 
+/* A key for a client; where its port is taken (two host addresses are one to the guest), another. */
+static struct flow *inbound_flow(struct gateway *g, struct flow_key *key)
+{
+	for (int i = 0; i < REMOTE_PORT_TRIES; i++) {
+		bool owned = i == 0 || gw_owns(g, key);
+		struct flow *f = owned ? flow_find(g->flows, key) : NULL;
+
+		if (f && f->tcp.state == GW_TCP_LINGER) {
+			flow_free(g->flows, f);
+			f = NULL;
+		}
+		if (owned && !f)
+			return new_flow(g, key);
+		key->remote_port = (uint16_t)(32768 + siphash(&g->c.key, key, sizeof(*key)) % 28232);
+	}
+	return NULL;
+}
+
+/* A flow of a connection that came in, watched. NULL: it was closed. */
+static struct flow *begin_inbound(struct gateway *g, const struct gateway_inbound *c)
+{
+	struct flow_key key = c->key;
+	struct flow *f = inbound_flow(g, &key);
+
+	if (!f) {
+		(void)g->sock.ops->close(g->sock.ctx, c->fd);
+		return NULL;
+	}
+	init_flow(g, f, &c->mac);
+	f->fd = c->fd;
+	f->host = c->host;
+	f->host_port = c->host_port;
+	f->tcp.state = GW_TCP_RESOLVING;
+	f->tcp.flags = GW_TCP_INBOUND;
+	if (gw_tcp_watch(g, f) == 0)
+		return f;
+	gw_tcp_abort(g, f);
+	return NULL;
+}
+
+void gateway_take_over(struct gateway *g, const struct gateway_inbound *c)
+{
+	struct flow *f = begin_inbound(g, c);
+
+	if (f)
+		send_syn(g, f);
+}
+
+/* To the gateway that its flow belongs to, which is another. false: not now. */
+static bool hand_over(struct gateway *g, const struct gateway_inbound *c)
+{
+	const struct gateway_share *s = g->c.share;
+
+	return s->hand_over(s->ctx, s->owner(s->ctx, &c->key), c);
+}
+
 /* Looks the guest up; asks for it if nobody has been heard by that address. */
 static void resolve(struct gateway *g, struct flow *f)
 {
 	uint32_t guest_be = ip_addr_4(&f->key.guest);
 	const struct gw_neigh *n = gw_neigh_find(g, guest_be);
-	struct flow_key key = f->key;
 
 	if (!n) {
 		if (f->tcp.n_retries++ >= RESOLVE_TRIES) {
@@ -299,85 +357,54 @@ static void resolve(struct gateway *g, struct flow *f)
 		gw_timer_arm(g, f, gw_now(g) + MIN(1000u, (uint32_t)RESOLVE_FIRST_MS << f->tcp.n_retries));
 		return;
 	}
-	if (n->port_id == key.port_id) {
+	if (n->port_id == f->key.port_id && gw_owns(g, &f->key)) {
 		f->guest_mac = n->mac;
 		send_syn(g, f);
 		return;
 	}
-	/* It is behind another port than was assumed: the flow is named anew. */
-	int fd = TAKE_FD(f->fd);
-	struct ip_addr host = f->host;
-	uint16_t host_port = f->host_port;
+	/* It is behind another port than was assumed, or another gateway's: the flow begins anew. */
+	struct gateway_inbound c = {f->fd, f->key, n->mac, f->host, f->host_port};
 
-	flow_free(g->flows, f);
-	key.port_id = n->port_id;
-	struct flow *moved = flow_find(g->flows, &key) ? NULL : new_flow(g, &key);
-	if (!moved) {
-		(void)g->sock.ops->close(g->sock.ctx, fd);
+	c.key.port_id = n->port_id;
+	bool owned = gw_owns(g, &c.key);
+	if (!owned && !hand_over(g, &c)) {
+		gw_timer_arm(g, f, gw_now(g) + RESOLVE_FIRST_MS);
 		return;
 	}
-	init_flow(g, moved, &n->mac);
-	moved->fd = fd;
-	moved->host = host;
-	moved->host_port = host_port;
-	moved->tcp.flags = GW_TCP_INBOUND;
-	if (g->sock.ops->rewatch(g->sock.ctx, fd, SOCKET_EVENTS, g->source_tcp, flow_number(g->flows, moved)) < 0)
-		gw_tcp_abort(g, moved);
-	else
-		send_syn(g, moved);
-}
-
-/* A key for a client; where its port is taken (two host addresses are one to the guest), another. */
-static struct flow *inbound_flow(struct gateway *g, struct flow_key *key)
-{
-	for (int i = 0; i < REMOTE_PORT_TRIES; i++) {
-		struct flow *f = flow_find(g->flows, key);
-
-		if (f && f->tcp.state == GW_TCP_LINGER) {
-			flow_free(g->flows, f);
-			f = NULL;
-		}
-		if (!f)
-			return new_flow(g, key);
-		key->remote_port = (uint16_t)(32768 + siphash(&g->c.key, key, sizeof(*key)) % 28232);
-	}
-	return NULL;
+	(void)g->sock.ops->unwatch(g->sock.ctx, c.fd);
+	f->fd = -1;
+	g->n.tcp_opened--;
+	gw_tcp_abort(g, f);
+	if (owned)
+		gateway_take_over(g, &c);
 }
 
 static void accepted(struct gateway *g, const struct gateway_forward *w, int fd, const union sock_addr *peer)
 {
 	uint32_t guest_be = w->guest_be ? w->guest_be : g->c.dhcp_start_be;
 	const struct gw_neigh *n = gw_neigh_find(g, guest_be);
-	static const struct mac nobody;
-	struct ip_addr client;
-	uint16_t client_port;
-	struct flow *f = NULL;
+	struct gateway_inbound c = {.fd = fd};
 
-	if (sock_addr_get(peer, &client, &client_port) && ip_addr_is4(&client)) {
-		struct flow_key key = {
-			.guest = ip_addr_from4(guest_be),
-			.remote = ip_addr_from4(gw_unmap(g, ip_addr_4(&client))),
-			.guest_port = w->guest_port,
-			.remote_port = client_port,
-			.port_id = n ? n->port_id : 0,
-			.kind = FLOW_TCP,
-		};
-		f = inbound_flow(g, &key);
-	}
-	if (!f) {
+	if (!sock_addr_get(peer, &c.host, &c.host_port) || !ip_addr_is4(&c.host)) {
 		(void)g->sock.ops->close(g->sock.ctx, fd);
 		return;
 	}
-	init_flow(g, f, n ? &n->mac : &nobody);
-	f->fd = fd;
-	f->host = client;
-	f->host_port = client_port;
-	f->tcp.state = GW_TCP_RESOLVING;
-	f->tcp.flags = GW_TCP_INBOUND;
 	set_options(g, fd, g->peek_off4);
-	if (g->sock.ops->watch(g->sock.ctx, fd, SOCKET_EVENTS, g->source_tcp, flow_number(g->flows, f)) < 0)
-		gw_tcp_abort(g, f);
-	else
+	c.key = (struct flow_key){
+		.guest = ip_addr_from4(guest_be),
+		.remote = ip_addr_from4(gw_unmap(g, ip_addr_4(&c.host))),
+		.guest_port = w->guest_port,
+		.remote_port = c.host_port,
+		.port_id = n ? n->port_id : 0,
+		.kind = FLOW_TCP,
+	};
+	if (n) {
+		c.mac = n->mac;
+		if (!gw_owns(g, &c.key) && hand_over(g, &c))
+			return;
+	}
+	struct flow *f = begin_inbound(g, &c);
+	if (f)
 		resolve(g, f);
 }
 
@@ -530,9 +557,10 @@ void gw_tcp_work(struct gateway *g, struct flow *f)
 static bool guest_heard(struct gateway *g, struct flow *f)
 {
 	const struct port *p = gw_port(g, f);
-	bool heard = p && p->last_rx_ms != f->tcp.heard_ms;
+	uint64_t heard_ms = p ? port_heard_ms(p) : 0;
+	bool heard = p && heard_ms != f->tcp.heard_ms;
 
-	f->tcp.heard_ms = p ? p->last_rx_ms : 0;
+	f->tcp.heard_ms = heard_ms;
 	return heard;
 }
 

@@ -26,6 +26,8 @@ struct sock_ops {
 	/* Events of fd go to the source, with arg; EPOLL* flags. First call adds, rewatch changes. */
 	int (*watch)(void *ctx, int fd, uint32_t events, int source, uint32_t arg);
 	int (*rewatch)(void *ctx, int fd, uint32_t events, int source, uint32_t arg);
+	/* No events any more: somebody else will watch it. close() needs no unwatch. */
+	int (*unwatch)(void *ctx, int fd);
 };
 
 struct sock_host {

@@ -82,6 +82,11 @@ static int linux_rewatch(void *ctx, int fd, uint32_t events, int source, uint32_
 	return loop_rewatch(ctx, fd, events, source, arg);
 }
 
+static int linux_unwatch(void *ctx, int fd)
+{
+	return loop_unwatch(ctx, fd);
+}
+
 static const struct sock_ops linux_ops = {
 	.open = linux_open,
 	.bind = linux_bind,
@@ -97,6 +102,7 @@ static const struct sock_ops linux_ops = {
 	.close = linux_close,
 	.watch = linux_watch,
 	.rewatch = linux_rewatch,
+	.unwatch = linux_unwatch,
 };
 
 struct sock_host sock_linux(struct loop *l)

@@ -326,10 +326,8 @@ static void lan_room(void *ctx, struct port *p)
 		l->config.room(l->config.ctx, p);
 }
 
-static void reap(void *ctx, uint64_t now_ms)
+void lan_reap(struct lan *l)
 {
-	struct lan *l = ctx;
-
 	for (unsigned int i = 0; i < PORT_MAX; i++) {
 		struct lan_port *lp = &l->ports[i];
 
@@ -338,6 +336,11 @@ static void reap(void *ctx, uint64_t now_ms)
 			*lp = (struct lan_port){};
 		}
 	}
+}
+
+static void on_reaper(void *ctx, uint64_t now_ms)
+{
+	lan_reap(ctx);
 }
 
 static void lan_closed(void *ctx, struct port *p, int error, bool final)
@@ -383,7 +386,7 @@ int lan_new(const struct lan_config *c, struct lan **ret)
 		.opened = lan_opened,
 		.ctx = l,
 	};
-	l->reaper = (struct loop_timer){.fn = reap, .ctx = l};
+	l->reaper = (struct loop_timer){.fn = on_reaper, .ctx = l};
 	*ret = TAKE_PTR(l);
 	return 0;
 }
@@ -399,15 +402,20 @@ struct lan *lan_free(struct lan *l)
 	return NULL;
 }
 
+int lan_add_port_as(struct lan *l, struct port *p, uint16_t id)
+{
+	if (l->ports[id].port)
+		return -EEXIST;
+	l->ports[id] = (struct lan_port){.port = p};
+	p->id = id;
+	l->n_ports++;
+	return 0;
+}
+
 int lan_add_port(struct lan *l, struct port *p)
 {
-	for (unsigned int i = 0; i < PORT_MAX; i++) {
-		if (l->ports[i].port)
-			continue;
-		l->ports[i] = (struct lan_port){.port = p};
-		p->id = (uint16_t)i;
-		l->n_ports++;
-		return 0;
-	}
+	for (uint16_t i = 0; i < PORT_MAX; i++)
+		if (lan_add_port_as(l, p, i) == 0)
+			return 0;
 	return -ENOSPC;
 }

@@ -37,8 +37,12 @@ struct lan *lan_free(struct lan *l); /* frees its ports too */
 const struct port_owner *lan_owner(struct lan *l);
 /* Takes the port over; sets its id. 0 or -ENOSPC. */
 int lan_add_port(struct lan *l, struct port *p);
+/* The same under a number that is free: of a port that another lan knows by it. 0 or -EEXIST. */
+int lan_add_port_as(struct lan *l, struct port *p, uint16_t id);
 /* NULL if there is none of that number. */
 struct port *lan_port(struct lan *l, uint16_t id);
+/* Ports that have closed for good are freed a moment later, or now. */
+void lan_reap(struct lan *l);
 unsigned int lan_n_ports(const struct lan *l);
 /* The port behind which a station was last heard, or NULL. */
 struct port *lan_find_station(struct lan *l, const struct mac *m);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "child.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,12 +19,14 @@
 #define HIGH_FD       16 /* above the two */
 #define DHCP_N_LEASES 16 /* QEMU's */
 
-#define PORT_DESCRIPTORS  4
-#define VHOST_DESCRIPTORS 64 /* three of each ring, of up to eight pairs, and some */
+static_assert(USER_QUEUES_MAX == WORKERS_MAX, "what can be asked for can be had");
+#define PORT_DESCRIPTORS   4
+#define VHOST_DESCRIPTORS  64 /* three of each ring, of up to eight pairs, and some */
+#define WORKER_DESCRIPTORS 40 /* of each but the first: sockets opened ahead, and some */
 
 static unsigned int n_descriptors(const struct user_conf *conf)
 {
-	unsigned int n = GATEWAY_DESCRIPTORS + conf->n_forwards;
+	unsigned int n = GATEWAY_DESCRIPTORS + conf->n_forwards + (conf->n_queues - 1) * WORKER_DESCRIPTORS;
 
 	for (unsigned int i = 0; i < conf->n_ports; i++) {
 		const struct user_port *p = &conf->ports[i];
@@ -99,6 +102,7 @@ static int in_child(const struct child *c, const struct user_conf *conf, uint16_
 {
 	struct engine_config ec = {.msg_fd = MSG_FD,
 		.parent = parent,
+		.n_queues = conf->n_queues,
 		.pcap_fd = pcap_fd < 0 ? -1 : PCAP_FD,
 		.pcap_snap_bytes = FRAME_MAX_BYTES,
 		.busy_poll_us = conf->busy_poll_us,

@@ -21,9 +21,11 @@ struct capture_file {
 	int fd;
 	uint32_t snap_bytes;
 	uint32_t n_interfaces;
+	/* Atomic, since ports may be in threads of their own. */
 	bool ended; /* by a block written in part */
 	uint64_t n_failures;
 	int error; /* -errno of the last failure */
+
 	void (*failed)(void *ctx, int error);
 	void *ctx;
 };
@@ -56,22 +58,25 @@ static int file_write(struct capture_file *f, const struct iovec *iov, unsigned 
 {
 	ssize_t n;
 
-	if (f->ended)
+	if (__atomic_load_n(&f->ended, __ATOMIC_RELAXED))
 		return -EIO;
 	do
 		n = writev(f->fd, iov, (int)n_iov);
 	while (n < 0 && errno == EINTR);
-	f->error = n < 0 ? -errno : -ENOSPC;
+	if (n >= 0 && (size_t)n == n_bytes)
+		return 0;
+	int error = n < 0 ? -errno : -ENOSPC;
+	__atomic_store_n(&f->error, error, __ATOMIC_RELAXED);
 	if (n < 0)
-		return f->error;
-	f->ended = (size_t)n != n_bytes;
-	return f->ended ? -EIO : 0;
+		return error;
+	__atomic_store_n(&f->ended, true, __ATOMIC_RELAXED);
+	return -EIO;
 }
 
 static void count_failure(struct capture_file *f)
 {
-	if (f->n_failures++ == 0 && f->failed)
-		f->failed(f->ctx, f->error);
+	if (__atomic_fetch_add(&f->n_failures, 1, __ATOMIC_RELAXED) == 0 && f->failed)
+		f->failed(f->ctx, __atomic_load_n(&f->error, __ATOMIC_RELAXED));
 }
 
 static int file_write_bytes(struct capture_file *f, const uint8_t *bytes, const struct wr *end)
@@ -113,7 +118,7 @@ struct capture_file *capture_file_free(struct capture_file *f)
 
 uint64_t capture_file_n_failures(const struct capture_file *f)
 {
-	return f->n_failures;
+	return __atomic_load_n(&f->n_failures, __ATOMIC_RELAXED);
 }
 
 void capture_file_on_failure(struct capture_file *f, void (*failed)(void *ctx, int error), void *ctx)
@@ -169,7 +174,7 @@ static void record(struct capture_port *c, enum pcapng_direction direction, cons
 	struct record r = {c, direction};
 	struct offload whole = *o;
 
-	if (c->file->ended || !c->has_interface) {
+	if (__atomic_load_n(&c->file->ended, __ATOMIC_RELAXED) || !c->has_interface) {
 		count_failure(c->file);
 		return;
 	}
@@ -315,6 +320,22 @@ const struct port_owner *capture_owner(struct port *capture)
 	return &capture_of(capture)->owner;
 }
 
+static void join(struct capture_port *c, struct port *inner)
+{
+	c->inner = inner;
+	copy_state(c);
+	memcpy(c->port.name, inner->name, sizeof(c->port.name));
+}
+
+void capture_port_wrap_as(struct port *capture, struct port *inner, struct port *first)
+{
+	struct capture_port *c = capture_of(capture);
+
+	c->has_interface = capture_of(first)->has_interface;
+	c->interface = capture_of(first)->interface;
+	join(c, inner);
+}
+
 void capture_port_wrap(struct port *capture, struct port *inner)
 {
 	struct capture_port *c = capture_of(capture);
@@ -325,7 +346,5 @@ void capture_port_wrap(struct port *capture, struct port *inner)
 	c->has_interface = file_write_bytes(c->file, block, &w) == 0;
 	if (c->has_interface)
 		c->interface = c->file->n_interfaces++;
-	c->inner = inner;
-	copy_state(c);
-	memcpy(c->port.name, inner->name, sizeof(c->port.name));
+	join(c, inner);
 }

@@ -15,7 +15,7 @@ int capture_file_new(int fd, uint32_t snap_bytes, struct capture_file **ret);
 struct capture_file *capture_file_free(struct capture_file *f);
 /* Frames that could not be written. They were passed on all the same. */
 uint64_t capture_file_n_failures(const struct capture_file *f);
-/* failed is called once, when the first frame could not be written; error is -errno. */
+/* failed is called once, by the thread whose frame was the first that could not be written; error is -errno. */
 void capture_file_on_failure(struct capture_file *f, void (*failed)(void *ctx, int error), void *ctx);
 
 /* The outer port is made first; the inner one is then made with capture_owner() as its owner, and
@@ -26,3 +26,6 @@ const struct port_owner *capture_owner(struct port *capture);
 /* Adds an interface of the inner port's name, and takes inner over. Where the file takes no interface any
  * more, the port works all the same, and its frames count as failures. */
 void capture_port_wrap(struct port *capture, struct port *inner);
+/* The same of another port of the guest whose first is captured already: it shares that interface, and frames of
+ * either may come from threads of their own. */
+void capture_port_wrap_as(struct port *capture, struct port *inner, struct port *first);

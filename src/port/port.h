@@ -80,7 +80,8 @@ struct port {
 	const struct port_owner *owner;
 	uint16_t id; /* set by the lan: below PORT_MAX */
 	uint32_t caps;
-	uint64_t last_rx_ms; /* when the guest was last heard; 0: never */
+	uint64_t last_rx_ms; /* when the guest was last heard; 0: never (port_heard_ms()) */
+	struct port *lead;   /* of several ports of one guest, each in a thread of its own: the first; else NULL */
 	struct port_counters n;
 	char name[PORT_NAME_BYTES];
 };
@@ -142,10 +143,17 @@ static inline void port_cancel(struct port *p, struct room *r)
 	p->ops->cancel(p, r);
 }
 
+/* When the guest was last heard, by whichever of its ports. */
+static inline uint64_t port_heard_ms(const struct port *p)
+{
+	return __atomic_load_n(p->lead ? &p->lead->last_rx_ms : &p->last_rx_ms, __ATOMIC_RELAXED);
+}
+
 /* Called by implementations with what they received. */
 static inline void port_input(struct port *p, const struct frame *frames, unsigned int n, uint64_t now_ms)
 {
-	p->last_rx_ms = now_ms;
+	if (unlikely(port_heard_ms(p) != now_ms))
+		__atomic_store_n(p->lead ? &p->lead->last_rx_ms : &p->last_rx_ms, now_ms, __ATOMIC_RELAXED);
 	p->n.rx_frames += n;
 	for (unsigned int i = 0; i < n; i++)
 		p->n.rx_bytes += frames[i].n_bytes;

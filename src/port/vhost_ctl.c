@@ -32,70 +32,96 @@ static const uint64_t features_base =
 	BIT(VHOST_F_PROTOCOL_FEATURES) | BIT(VHOST_F_VERSION_1) | BIT(VHOST_F_RING_PACKED) |
 	BIT(VHOST_F_GUEST_USO4) | BIT(VHOST_F_GUEST_USO6) | BIT(VHOST_F_HOST_USO);
 static const uint64_t features_configured = BIT(VHOST_F_MTU) | BIT(VHOST_F_STATUS);
+/* Of which a driver asks by its control queue: a front end that has none must not pass it on. */
+static const uint64_t features_several = BIT(VHOST_F_MQ);
 
 static const uint64_t protocol_base = BIT(VHOST_PROTOCOL_LOG_SHMFD) | BIT(VHOST_PROTOCOL_RARP) |
 	BIT(VHOST_PROTOCOL_REPLY_ACK) | BIT(VHOST_PROTOCOL_NET_MTU) | BIT(VHOST_PROTOCOL_MEM_SLOTS) |
-	BIT(VHOST_PROTOCOL_STATUS) | (VHOST_PAIRS_MAX > 1 ? BIT(VHOST_PROTOCOL_MQ) : 0);
+	BIT(VHOST_PROTOCOL_STATUS);
 
-static uint64_t offered_features(const struct vhost_port *p)
+static uint64_t offered_features(const struct vhost_device *d)
 {
-	return features_base | (p->owner_first ? 0 : features_configured);
+	if (d->owner_first)
+		return features_base;
+	return features_base | features_configured | (d->n_ports > 1 ? features_several : 0);
 }
 
-static uint64_t offered_protocol(const struct vhost_port *p)
+static uint64_t offered_protocol(const struct vhost_device *d)
 {
-	return protocol_base | (p->owner_first ? BIT(VHOST_PROTOCOL_BACKEND_REQ) : 0);
+	return protocol_base | (d->owner_first ? BIT(VHOST_PROTOCOL_BACKEND_REQ) : 0) |
+	       (d->n_ports > 1 ? BIT(VHOST_PROTOCOL_MQ) : 0);
 }
 
-void vhost_device_init(struct vhost_port *p)
+static unsigned int n_rings(const struct vhost_device *d)
 {
-	for (unsigned int i = 0; i < VHOST_RINGS_MAX; i++) {
+	return 2 * d->n_ports;
+}
+
+/* Which must exist. */
+static struct vhost_ring *ring_at(struct vhost_device *d, unsigned int i, struct vhost_port **ret)
+{
+	*ret = d->ports[i / 2];
+	return &(*ret)->rings[i % 2];
+}
+
+static void pair_init(struct vhost_port *p)
+{
+	for (unsigned int i = 0; i < 2; i++) {
 		struct vhost_ring *r = &p->rings[i];
 
 		r->config = (struct vring_config){.mem = &p->mem};
 		r->kick_fd = r->call_fd = r->err_fd = -1;
 		r->has_addr = r->enabled = r->was_enabled = r->running = r->broken = r->to_signal = r->more = false;
 	}
-	p->features = p->protocol = 0;
+	p->features = 0;
 	p->port.caps = 0;
-	p->owner_first = p->has_request = p->mergeable = p->direct = false;
-	p->reserved = p->staged = p->refused = false;
-	p->status = 0;
+	p->mergeable = p->direct = false;
+	p->reserved = p->staged = p->refused = p->held = false;
 	p->header_bytes = VHOST_HEADER_BYTES;
 	p->n_posted_max = p->n_refused = 0;
+	vhost_mem_copy(&p->mem, &p->dev->mem);
 }
 
-void vhost_device_reset(struct vhost_port *p)
+void vhost_device_init(struct vhost_device *d)
 {
-	for (unsigned int i = 0; i < VHOST_RINGS_MAX; i++) {
-		struct vhost_ring *r = &p->rings[i];
+	d->features = d->protocol = 0;
+	d->owner_first = d->has_request = false;
+	d->status = 0;
+	for (unsigned int i = 0; i < d->n_ports; i++)
+		pair_init(d->ports[i]);
+}
+
+void vhost_device_reset(struct vhost_device *d)
+{
+	for (unsigned int i = 0; i < n_rings(d); i++) {
+		struct vhost_port *p;
+		struct vhost_ring *r = ring_at(d, i, &p);
 
 		vhost_ring_stop(p, r);
 		util_close(&r->call_fd);
 		util_close(&r->err_fd);
 	}
-	vhost_mem_reset(&p->mem);
-	vhost_reader_done(&p->reader);
-	vhost_fd_close(&p->backend_fd);
-	vhost_device_init(p);
+	vhost_mem_reset(&d->mem);
+	vhost_reader_done(&d->reader);
+	vhost_fd_close(&d->backend_fd);
+	vhost_device_init(d);
 }
 
-static struct vhost_ring *ring_of(struct vhost_port *p, uint64_t number)
+static bool any_running(struct vhost_device *d)
 {
-	return number < VHOST_RINGS_MAX ? &p->rings[number] : NULL;
-}
+	for (unsigned int i = 0; i < n_rings(d); i++) {
+		struct vhost_port *p;
 
-static bool any_running(const struct vhost_port *p)
-{
-	for (unsigned int i = 0; i < VHOST_RINGS_MAX; i++)
-		if (p->rings[i].running)
+		if (ring_at(d, i, &p)->running)
 			return true;
+	}
 	return false;
 }
 
 /* Which frames the driver takes as they are. */
-static void apply_features(struct vhost_port *p)
+static void apply_features(struct vhost_port *p, uint64_t features)
 {
+	p->features = features;
 	bool csum = vhost_has(p, VHOST_F_GUEST_CSUM);
 	bool modern = vhost_has(p, VHOST_F_VERSION_1);
 
@@ -112,8 +138,8 @@ static void apply_features(struct vhost_port *p)
 	if (csum && vhost_has(p, VHOST_F_GUEST_USO4) && vhost_has(p, VHOST_F_GUEST_USO6))
 		p->port.caps |= PORT_CAP_USO;
 	p->direct = (p->port.caps & PORT_CAP_TSO4) != 0;
-	p->mem.logging = vhost_has(p, VHOST_F_LOG_ALL);
-	for (unsigned int i = 0; i < VHOST_RINGS_MAX; i++) {
+	vhost_mem_copy(&p->mem, &p->dev->mem);
+	for (unsigned int i = 0; i < 2; i++) {
 		struct vring_config *c = &p->rings[i].config;
 
 		c->packed = vhost_has(p, VHOST_F_RING_PACKED);
@@ -122,37 +148,44 @@ static void apply_features(struct vhost_port *p)
 	}
 }
 
-static int set_features(struct vhost_port *p, uint64_t features)
+static int set_features(struct vhost_device *d, uint64_t features)
 {
-	if (features & ~offered_features(p))
+	struct vhost_port *p;
+
+	if (features & ~offered_features(d))
 		return -EINVAL;
 	/* While rings run only the logging may change: that is how a migration begins. */
-	if (any_running(p) && (features ^ p->features) & ~BIT(VHOST_F_LOG_ALL) & ~BIT(VHOST_F_PROTOCOL_FEATURES))
+	if (any_running(d) && (features ^ d->features) & ~BIT(VHOST_F_LOG_ALL) & ~BIT(VHOST_F_PROTOCOL_FEATURES))
 		return -EBUSY;
-	p->features = features;
-	apply_features(p);
+	d->features = features;
+	d->mem.logging = features >> VHOST_F_LOG_ALL & 1;
+	for (unsigned int i = 0; i < d->n_ports; i++)
+		apply_features(d->ports[i], features);
 	/* Without protocol features there is no SET_VRING_ENABLE: rings are enabled from the start. */
-	if (!vhost_has(p, VHOST_F_PROTOCOL_FEATURES) && p->protocol == 0)
-		for (unsigned int i = 0; i < VHOST_RINGS_MAX; i++)
-			p->rings[i].enabled = true;
+	if (!(features >> VHOST_F_PROTOCOL_FEATURES & 1) && d->protocol == 0)
+		for (unsigned int i = 0; i < n_rings(d); i++)
+			ring_at(d, i, &p)->enabled = true;
 	return 0;
 }
 
-static int set_protocol(struct vhost_port *p, uint64_t protocol)
+static int set_protocol(struct vhost_device *d, uint64_t protocol)
 {
-	if (protocol & ~offered_protocol(p))
+	if (protocol & ~offered_protocol(d))
 		return -EINVAL;
-	p->protocol = protocol;
+	d->protocol = protocol;
 	return 0;
 }
 
 /* Memory. */
 
 /* The regions have changed under the rings. */
-static void remap_rings(struct vhost_port *p)
+static void remap_rings(struct vhost_device *d)
 {
-	for (unsigned int i = 0; i < VHOST_RINGS_MAX; i++) {
-		struct vhost_ring *r = &p->rings[i];
+	for (unsigned int i = 0; i < d->n_ports; i++)
+		vhost_mem_copy(&d->ports[i]->mem, &d->mem);
+	for (unsigned int i = 0; i < n_rings(d); i++) {
+		struct vhost_port *p;
+		struct vhost_ring *r = ring_at(d, i, &p);
 
 		if (r->running && vring_remap(&r->v, &r->config) < 0)
 			vhost_ring_break(p, r);
@@ -161,32 +194,47 @@ static void remap_rings(struct vhost_port *p)
 	}
 }
 
-static int add_region(struct vhost_port *p, struct vhost_msg *m, unsigned int i)
+static int add_region(struct vhost_device *d, struct vhost_msg *m, unsigned int i)
 {
 	const struct vhost_msg_region *g = &m->regions.r[i];
 
-	return vhost_mem_add(&p->mem, m->fds[i], g->guest, g->user, g->n_bytes, g->offset);
+	return vhost_mem_add(&d->mem, m->fds[i], g->guest, g->user, g->n_bytes, g->offset);
 }
 
-static int set_mem_table(struct vhost_port *p, struct vhost_msg *m)
+static int set_mem_table(struct vhost_device *d, struct vhost_msg *m)
 {
 	int e = 0;
 
-	vhost_mem_clear(&p->mem);
+	vhost_mem_clear(&d->mem);
 	for (unsigned int i = 0; i < m->regions.n && e == 0; i++)
-		e = add_region(p, m, i);
-	remap_rings(p);
+		e = add_region(d, m, i);
+	remap_rings(d);
 	return e;
 }
 
-static int change_region(struct vhost_port *p, struct vhost_msg *m)
+static bool has_region(const struct vhost_device *d, const struct vhost_msg_region *g)
+{
+	for (unsigned int i = 0; i < d->mem.n; i++) {
+		const struct vhost_region *r = &d->mem.regions[i];
+
+		if (r->guest == g->guest && r->user == g->user && r->n_bytes == g->n_bytes)
+			return true;
+	}
+	return false;
+}
+
+static int change_region(struct vhost_device *d, struct vhost_msg *m)
 {
 	const struct vhost_msg_region *g = &m->regions.r[0];
-	int e = m->request == VHOST_ADD_MEM_REG ? add_region(p, m, 0)
-						: vhost_mem_del(&p->mem, g->guest, g->user, g->n_bytes);
+
+	/* QEMU 7.2 says it once for each pair. */
+	if (d->n_ports > 1 && has_region(d, g) == (m->request == VHOST_ADD_MEM_REG))
+		return 0;
+	int e = m->request == VHOST_ADD_MEM_REG ? add_region(d, m, 0)
+						: vhost_mem_del(&d->mem, g->guest, g->user, g->n_bytes);
 
 	if (e == 0)
-		remap_rings(p);
+		remap_rings(d);
 	return e;
 }
 
@@ -208,7 +256,7 @@ static int set_base(const struct vhost_port *p, struct vhost_ring *r, uint32_t b
 {
 	if (r->running)
 		return -EBUSY;
-	if (p->owner_first && r->config.packed && base == 0)
+	if (p->dev->owner_first && r->config.packed && base == 0)
 		base = VHOST_PACKED_FRESH;
 	r->config.base = base;
 	return 0;
@@ -268,18 +316,20 @@ static int answer_base(struct vhost_port *p, struct vhost_ring *r, uint32_t numb
 	vhost_ring_stop(p, r);
 	uint32_t body[2] = {number, r->config.base};
 
-	return vhost_msg_reply(p->fd, VHOST_GET_VRING_BASE, body, sizeof(body));
+	return vhost_msg_reply(p->dev->fd, VHOST_GET_VRING_BASE, body, sizeof(body));
 }
 
-static int ring_request(struct vhost_port *p, struct vhost_msg *m, bool *ret_answered)
+static int ring_request(struct vhost_device *d, struct vhost_msg *m, bool *ret_answered)
 {
 	bool by_u64 = m->request == VHOST_SET_VRING_KICK || m->request == VHOST_SET_VRING_CALL ||
 		      m->request == VHOST_SET_VRING_ERR;
 	uint64_t number = by_u64 ? m->u64 & VHOST_VRING_NUMBER_MASK : m->state.ring;
-	struct vhost_ring *r = ring_of(p, number); /* of SET_VRING_ADDR too: the number comes first in both */
+	struct vhost_port *p;
 
-	if (!r)
+	if (number >= n_rings(d)) /* of SET_VRING_ADDR too: the number comes first in both */
 		return -EINVAL;
+	struct vhost_ring *r = ring_at(d, (unsigned int)number, &p);
+
 	switch (m->request) {
 	case VHOST_SET_VRING_NUM:
 		return set_num(r, m->state.value);
@@ -298,7 +348,7 @@ static int ring_request(struct vhost_port *p, struct vhost_msg *m, bool *ret_ans
 }
 
 /* A guest that came here by migration is made known to the switches: a frame as if from itself. */
-static int send_rarp(struct vhost_port *p, uint64_t value)
+static int send_rarp(struct vhost_device *d, uint64_t value)
 {
 	uint8_t bytes[RARP_BYTES] = {};
 	struct wr w = wr_of(bytes, sizeof(bytes));
@@ -323,84 +373,91 @@ static int send_rarp(struct vhost_port *p, uint64_t value)
 	struct frame f = {
 		.head = bytes, .head_bytes = sizeof(bytes), .iov = &iov, .n_iov = 1, .n_bytes = sizeof(bytes)};
 
-	port_input(&p->port, &f, 1, loop_now_ms(p->loop));
+	vhost_user_port_input(&d->ports[0]->port, &f, 1);
 	return 0;
 }
 
-static int answer_u64(struct vhost_port *p, const struct vhost_msg *m, uint64_t value, bool *ret_answered)
+static int answer_u64(struct vhost_device *d, const struct vhost_msg *m, uint64_t value, bool *ret_answered)
 {
 	*ret_answered = true;
-	return vhost_msg_reply(p->fd, m->request, &value, sizeof(value));
+	return vhost_msg_reply(d->fd, m->request, &value, sizeof(value));
 }
 
-static int set_log_base(struct vhost_port *p, struct vhost_msg *m, bool *ret_answered)
+static int set_log_base(struct vhost_device *d, struct vhost_msg *m, bool *ret_answered)
 {
-	int e = vhost_mem_set_log(&p->mem, m->fds[0], m->log.n_bytes, m->log.offset);
+	int e = vhost_mem_set_log(&d->mem, m->fds[0], m->log.n_bytes, m->log.offset);
 
-	if (e < 0 || !(p->protocol & BIT(VHOST_PROTOCOL_LOG_SHMFD)))
+	for (unsigned int i = 0; i < d->n_ports; i++)
+		vhost_mem_copy(&d->ports[i]->mem, &d->mem);
+	if (e < 0 || !(d->protocol & BIT(VHOST_PROTOCOL_LOG_SHMFD)))
 		return e;
-	return answer_u64(p, m, 0, ret_answered);
+	return answer_u64(d, m, 0, ret_answered);
 }
 
-static int device_request(struct vhost_port *p, struct vhost_msg *m, bool *ret_answered)
+static int device_request(struct vhost_device *d, struct vhost_msg *m, bool *ret_answered)
 {
 	switch (m->request) {
 	case VHOST_GET_FEATURES:
-		return answer_u64(p, m, offered_features(p), ret_answered);
+		return answer_u64(d, m, offered_features(d), ret_answered);
 	case VHOST_GET_PROTOCOL_FEATURES:
-		return answer_u64(p, m, offered_protocol(p), ret_answered);
+		return answer_u64(d, m, offered_protocol(d), ret_answered);
 	case VHOST_GET_QUEUE_NUM:
-		return answer_u64(p, m, VHOST_PAIRS_MAX, ret_answered);
+		return answer_u64(d, m, d->n_ports, ret_answered);
 	case VHOST_GET_MAX_MEM_SLOTS:
-		return answer_u64(p, m, VHOST_REGIONS_MAX, ret_answered);
+		return answer_u64(d, m, VHOST_REGIONS_MAX, ret_answered);
 	case VHOST_GET_STATUS:
-		return answer_u64(p, m, p->status, ret_answered);
+		return answer_u64(d, m, d->status, ret_answered);
 	case VHOST_SET_FEATURES:
-		return set_features(p, m->u64);
+		return set_features(d, m->u64);
 	case VHOST_SET_PROTOCOL_FEATURES:
-		return set_protocol(p, m->u64);
+		return set_protocol(d, m->u64);
 	case VHOST_SET_STATUS:
-		p->status = (uint8_t)m->u64; /* 0 resets nothing: QEMU asks for the rings' bases after it */
+		d->status = (uint8_t)m->u64; /* 0 resets nothing: QEMU asks for the rings' bases after it */
 		return 0;
 	case VHOST_SET_MEM_TABLE:
-		return set_mem_table(p, m);
+		return set_mem_table(d, m);
 	case VHOST_ADD_MEM_REG:
 	case VHOST_REM_MEM_REG:
-		return change_region(p, m);
+		return change_region(d, m);
 	case VHOST_SET_LOG_BASE:
-		return set_log_base(p, m, ret_answered);
+		return set_log_base(d, m, ret_answered);
 	case VHOST_SEND_RARP:
-		return send_rarp(p, m->u64);
+		return send_rarp(d, m->u64);
 	case VHOST_NET_SET_MTU:
 		return m->u64 < MTU_MIN || m->u64 > MTU_MAX ? -EINVAL : 0;
 	case VHOST_RESET_OWNER: /* obsolete, and differently understood: the rings stop */
-		for (unsigned int i = 0; i < VHOST_RINGS_MAX; i++)
-			vhost_ring_stop(p, &p->rings[i]);
+		for (unsigned int i = 0; i < n_rings(d); i++) {
+			struct vhost_port *p;
+			struct vhost_ring *r = ring_at(d, i, &p);
+
+			vhost_ring_stop(p, r);
+		}
 		return 0;
 	case VHOST_SET_OWNER:
 	case VHOST_SET_LOG_FD: /* nobody waits for it */
 		return 0;
 	case VHOST_SET_BACKEND_REQ_FD: /* nothing is ever asked, but its end would be taken for ours */
-		vhost_fd_close(&p->backend_fd);
-		p->backend_fd = TAKE_FD(m->fds[0]);
+		vhost_fd_close(&d->backend_fd);
+		d->backend_fd = TAKE_FD(m->fds[0]);
 		return 0;
 	default:
-		return ring_request(p, m, ret_answered);
+		return ring_request(d, m, ret_answered);
 	}
 }
 
-int vhost_request(struct vhost_port *p, struct vhost_msg *m)
+int vhost_request(struct vhost_device *d, struct vhost_msg *m)
 {
 	bool answered = false;
 
-	if (!p->has_request)
-		p->owner_first = m->request == VHOST_SET_OWNER;
-	p->has_request = true;
-	int e = m->known ? device_request(p, m, &answered) : -EOPNOTSUPP;
+	if (!d->has_request)
+		d->owner_first = m->request == VHOST_SET_OWNER;
+	d->has_request = true;
+	int e = m->known ? device_request(d, m, &answered) : -EOPNOTSUPP;
 
-	if (answered || !m->need_reply || !(p->protocol & BIT(VHOST_PROTOCOL_REPLY_ACK)))
+	vhost_look_active(d);
+	if (answered || !m->need_reply || !(d->protocol & BIT(VHOST_PROTOCOL_REPLY_ACK)))
 		return e;
 	uint64_t failed = e < 0;
 
-	return vhost_msg_reply(p->fd, m->request, &failed, sizeof(failed));
+	return vhost_msg_reply(d->fd, m->request, &failed, sizeof(failed));
 }

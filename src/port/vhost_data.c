@@ -3,7 +3,9 @@
  *
  * From the guest: up to PORT_BATCH buffers are taken; of each the offload header and the first
  * FRAME_HEAD_BYTES are copied out, once; what lies behind stays in guest memory, and is handed up as
- * pieces of it. They are the guest's again when the owner's input() has returned for all.
+ * pieces of it. They are the guest's again when the owner's input() has returned for all. With several
+ * workers a frame may go to another; its buffer then stays taken until that one is done with it, and so do
+ * those behind it, since buffers are given back in order. Reading stops while too many are out.
  *
  * To the guest there are three ways:
  *   direct   The driver takes checksums and TCP super-frames as they are: reserve() yields its own buffers,
@@ -36,7 +38,7 @@
 #define NUM_BUFFERS_AT 10
 
 static_assert(VHOST_RX_IOV >= SEGMENT_IOV_MAX, "a frame that others can carry is not refused here");
-static_assert(VHOST_RX_POOL >= VHOST_RX_IOV + 1, "a batch has a frame");
+static_assert(VHOST_RX_POOL >= 2 * (VHOST_RX_IOV + 1), "a batch has a frame, wherever its place begins");
 
 static struct vhost_port *vhost_of(struct port *port)
 {
@@ -66,10 +68,10 @@ static unsigned int take_bytes(struct iovec *iov, size_t n, uint8_t *ret)
 }
 
 /* iov: the pieces of the buffer, with a free place before them. False: it is no frame. */
-static bool make_frame(struct vhost_port *p, const struct vring_chain *c, struct iovec *iov, unsigned int i)
+static bool make_frame(struct vhost_port *p, unsigned int slot, struct iovec *iov, struct frame *f)
 {
-	struct vhost_head *h = &p->heads[i];
-	struct frame *f = &p->frames[i];
+	const struct vring_chain *c = &p->slots[slot].chain;
+	struct vhost_head *h = &p->heads[slot];
 	struct rd r = rd_of(h->header, sizeof(h->header));
 
 	if (c->n_iov > VHOST_RX_IOV || c->n_bytes < p->header_bytes + ETH_HEADER_BYTES ||
@@ -88,38 +90,91 @@ static bool make_frame(struct vhost_port *p, const struct vring_chain *c, struct
 	return offload_parse(&r, f->n_bytes, &f->offload) == DROP_NONE;
 }
 
+/* Whether there is a slot, and a place for the pieces of any frame; *ret_skip pieces are left out before it. */
+static bool has_place(const struct vhost_port *p, unsigned int *ret_skip)
+{
+	unsigned int n = VHOST_RX_IOV + 1;
+
+	*ret_skip = p->pool_next + n > VHOST_RX_POOL ? VHOST_RX_POOL - p->pool_next : 0;
+	return p->n_slots < VHOST_RX_SLOTS && p->n_pool + *ret_skip + n <= VHOST_RX_POOL;
+}
+
+bool vhost_retire(struct vhost_port *p)
+{
+	struct vhost_ring *r = &p->rings[1];
+	unsigned int n = 0;
+
+	for (; p->n_slots && !p->slots[p->slot_first].away; n++) {
+		const struct vhost_slot *s = &p->slots[p->slot_first];
+
+		if (r->running)
+			vring_use(&r->v, &s->chain, 0);
+		p->n_pool -= s->n_pool;
+		p->slot_first = (p->slot_first + 1) % VHOST_RX_SLOTS;
+		p->n_slots--;
+	}
+	if (p->n_slots == 0)
+		p->slot_first = p->pool_next = p->n_pool = 0;
+	if (n && r->running) {
+		vring_publish(&r->v);
+		r->to_signal = true;
+		r->n_silent += n;
+	}
+	return n > 0;
+}
+
+/* The next buffer, and the frame in it to *f. As vring_take(); *ret_slot: VHOST_RX_SLOTS if it is no frame. */
+static int take_frame(struct vhost_port *p, struct vhost_ring *r, unsigned int skip, struct frame *f,
+	unsigned int *ret_slot)
+{
+	unsigned int slot = (p->slot_first + p->n_slots) % VHOST_RX_SLOTS;
+	unsigned int at = (p->pool_next + skip) % VHOST_RX_POOL;
+	struct vhost_slot *s = &p->slots[slot];
+	int taken = vring_take(&r->v, false, p->rx_iov + at + 1, VHOST_RX_IOV, &s->chain);
+
+	*ret_slot = VHOST_RX_SLOTS;
+	if (taken <= 0)
+		return taken;
+	r->n_silent_bytes += s->chain.n_bytes;
+	p->n_slots++;
+	s->n_pool = 0;
+	s->away = false;
+	if (!r->enabled)
+		return taken;
+	if (!make_frame(p, slot, p->rx_iov + at + 1, f)) {
+		p->port.n.rx_bad++;
+		return taken;
+	}
+	s->n_pool = skip + s->chain.n_iov + 1;
+	p->n_pool += s->n_pool;
+	p->pool_next = at + s->chain.n_iov + 1;
+	*ret_slot = slot;
+	return taken;
+}
+
 /* One batch; returns what vring_take() last did. */
 static int read_batch(struct vhost_port *p, struct vhost_ring *r)
 {
-	unsigned int n_chains = 0, n_frames = 0, at = 1;
+	unsigned int n_max = vhost_spreads(p) ? MIN(vhost_cross_room(p), (unsigned int)PORT_BATCH) : PORT_BATCH;
+	unsigned int n_frames = 0, n, skip, slot;
 	int taken = 1;
 
-	while (n_chains < PORT_BATCH && at + VHOST_RX_IOV <= VHOST_RX_POOL) {
-		struct vring_chain *c = &p->rx_chains[n_chains];
-
-		taken = vring_take(&r->v, false, p->rx_iov + at, VHOST_RX_IOV, c);
+	for (n = 0; n < n_max && has_place(p, &skip); n++) {
+		taken = take_frame(p, r, skip, &p->frames[n_frames], &slot);
 		if (taken <= 0)
 			break;
-		n_chains++;
-		r->n_silent_bytes += c->n_bytes;
-		if (!r->enabled)
+		if (slot == VHOST_RX_SLOTS)
 			continue;
-		if (make_frame(p, c, p->rx_iov + at, n_frames)) {
-			at += c->n_iov + 1;
+		if (vhost_spreads(p) && vhost_cross(p, &p->frames[n_frames], slot))
+			p->slots[slot].away = true;
+		else
 			n_frames++;
-		} else {
-			p->port.n.rx_bad++;
-		}
 	}
 	if (n_frames)
 		port_input(&p->port, p->frames, n_frames, loop_now_ms(p->loop));
-	for (unsigned int i = 0; i < n_chains; i++)
-		vring_use(&r->v, &p->rx_chains[i], 0);
-	if (n_chains) {
-		vring_publish(&r->v);
-		r->to_signal = true;
-		r->n_silent += n_chains;
-	}
+	bool retired = vhost_retire(p);
+
+	p->held = n == 0 && taken > 0 && !retired;
 	return taken;
 }
 
@@ -135,9 +190,11 @@ bool vhost_read(struct vhost_port *p, struct vhost_ring *r)
 			vhost_ring_break(p, r);
 			return false;
 		}
+		if (p->held)
+			return false;
 		if (taken > 0)
 			continue;
-		r->watched = p->config.busy_poll && !loop_would_sleep(p->loop);
+		r->watched = p->dev->config.busy_poll && !loop_would_sleep(p->loop);
 		if (r->watched) {
 			loop_hold(p->loop);
 			return false;

@@ -8,8 +8,9 @@
  * must not end a process that serves other guests, and cannot be prevented, since files of tmpfs and
  * hugetlbfs need not have seals. So the signal is caught: the whole mapping gets private zeros in its
  * place, the access goes on, and the port finds `lost` set at the end of its batch and lets go of the
- * connection. The list of live memories is the one variable that the handler needs; memories are made and
- * ended by one thread, and the signal is raised by the access itself, never asynchronously. */
+ * connection. The list of live memories is the one variable that the handler needs; it is changed by one
+ * thread, while no other touches guest memory, and the signal is raised by the access itself, never
+ * asynchronously. */
 /* seccomp: mmap munmap fstat rt_sigreturn */
 #include "vhost_mem.h"
 
@@ -38,7 +39,7 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 		for (unsigned int i = 0; i < m->n && !hit; i++)
 			hit = replace_if_hit(m->regions[i].map, m->regions[i].n_map, info->si_addr);
 		if (hit) {
-			m->lost = true;
+			__atomic_store_n(&m->lost, true, __ATOMIC_RELAXED);
 			return;
 		}
 	}
@@ -162,6 +163,16 @@ void vhost_mem_reset(struct vhost_mem *m)
 	vhost_mem_clear(m);
 	drop_log(m);
 	m->logging = m->lost = false;
+}
+
+void vhost_mem_copy(struct vhost_mem *copy, const struct vhost_mem *m)
+{
+	memcpy(copy->regions, m->regions, m->n * sizeof(*m->regions));
+	copy->n = m->n;
+	copy->last = 0;
+	copy->logging = m->logging;
+	copy->log = m->log;
+	copy->n_log = m->n_log;
 }
 
 /* The region that holds the byte at guest, or NULL. */

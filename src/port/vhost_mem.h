@@ -23,7 +23,7 @@ struct vhost_mem {
 	unsigned int n;
 	unsigned int last; /* the region of the last lookup */
 	bool logging;
-	volatile bool lost; /* the front end cut a file short that is mapped here */
+	bool lost; /* (atomic) the front end cut a file short that is mapped here */
 	uint8_t *log;
 	uint64_t n_log; /* bytes, of a bit each page */
 	void *log_map;
@@ -48,6 +48,8 @@ int vhost_mem_del(struct vhost_mem *m, uint64_t guest, uint64_t user, uint64_t n
 void vhost_mem_clear(struct vhost_mem *m);
 /* Nothing any more. */
 void vhost_mem_reset(struct vhost_mem *m);
+/* Makes `copy` see what m has now, for another thread's lookups; it owns nothing, and only m is ever `lost`. */
+void vhost_mem_copy(struct vhost_mem *copy, const struct vhost_mem *m);
 
 /* The bytes [guest, guest + n_bytes), or NULL unless they lie in one region. n_bytes > 0. */
 uint8_t *vhost_mem_at(struct vhost_mem *m, uint64_t guest, uint64_t n_bytes);

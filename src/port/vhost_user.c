@@ -54,16 +54,26 @@ static struct vhost_port *vhost_of(struct port *port)
 	return container_of(port, struct vhost_port, port);
 }
 
-void vhost_warn(struct vhost_port *p, enum vhost_warning what)
+static struct port *first_of(struct vhost_device *d)
 {
-	uint64_t now_ms = loop_now_ms(p->loop);
+	return &d->ports[0]->port;
+}
 
-	if (!p->config.warn || p->warned[what] ||
-		(p->warned_ms[what] && now_ms - p->warned_ms[what] < WARN_AGAIN_MS))
+static uint64_t device_now_ms(const struct vhost_device *d)
+{
+	return loop_now_ms(d->config.loop);
+}
+
+void vhost_warn(struct vhost_device *d, enum vhost_warning what)
+{
+	uint64_t now_ms = device_now_ms(d);
+
+	if (!d->config.warn || d->warned[what] ||
+		(d->warned_ms[what] && now_ms - d->warned_ms[what] < WARN_AGAIN_MS))
 		return;
-	p->warned[what] = true;
-	p->warned_ms[what] = MAX(now_ms, (uint64_t)1);
-	p->config.warn(p->config.warn_ctx, &p->port, warnings[what]);
+	d->warned[what] = true;
+	d->warned_ms[what] = MAX(now_ms, (uint64_t)1);
+	d->config.warn(d->config.warn_ctx, first_of(d), warnings[what]);
 }
 
 /* Rings. */
@@ -80,7 +90,7 @@ void vhost_signal(struct vhost_port *p, struct vhost_ring *r)
 
 static uint32_t ring_arg(const struct vhost_port *p, const struct vhost_ring *r)
 {
-	return p->generation << 8 | (uint32_t)(r - p->rings);
+	return p->dev->generation << 8 | (uint32_t)(r - p->rings);
 }
 
 void vhost_ring_break(struct vhost_port *p, struct vhost_ring *r)
@@ -90,8 +100,14 @@ void vhost_ring_break(struct vhost_port *p, struct vhost_ring *r)
 	r->broken = true;
 	p->port.n.rx_bad++;
 	vhost_fd_notify(r->err_fd);
-	if (!p->mem.lost)
-		vhost_warn(p, VHOST_WARN_RING);
+	if (vhost_is_lost(p->dev))
+		return;
+	if (p->index == 0) {
+		vhost_warn(p->dev, VHOST_WARN_RING);
+	} else {
+		__atomic_or_fetch(&p->dev->to_warn, 1u << VHOST_WARN_RING, __ATOMIC_RELAXED);
+		p->dev->workers.wake(p->dev->workers.ctx);
+	}
 }
 
 int vhost_ring_start(struct vhost_port *p, struct vhost_ring *r)
@@ -103,7 +119,7 @@ int vhost_ring_start(struct vhost_port *p, struct vhost_ring *r)
 	if (e < 0) {
 		/* The front end may still send the memory that is missing. */
 		if (e == -EFAULT && p->mem.n == 0)
-			vhost_warn(p, VHOST_WARN_NO_MEMORY);
+			vhost_warn(p->dev, VHOST_WARN_NO_MEMORY);
 		return e == -EFAULT ? 0 : e;
 	}
 	e = loop_watch(p->loop, r->kick_fd, EPOLLIN | EPOLLET, p->source, ring_arg(p, r));
@@ -161,112 +177,164 @@ static void on_look(void *ctx, uint64_t now_ms)
 {
 	struct vhost_port *p = ctx;
 
-	for (unsigned int i = 0; i < VHOST_RINGS_MAX; i++)
+	for (unsigned int i = 0; i < 2; i++)
 		ring_work(p, &p->rings[i]);
 }
 
 /* The connection. */
 
-static void listener_watch(struct vhost_port *p)
+static void listener_watch(struct vhost_device *d)
 {
-	if (p->listen_fd < 0)
+	if (d->listen_fd < 0)
 		return;
-	if (loop_watch(p->loop, p->listen_fd, EPOLLIN, p->source, ARG_LISTENER) < 0)
-		loop_timer_set(p->loop, &p->accept_retry, loop_now_ms(p->loop) + ACCEPT_RETRY_MS);
+	if (loop_watch(d->config.loop, d->listen_fd, EPOLLIN, d->ports[0]->source, ARG_LISTENER) < 0)
+		loop_timer_set(d->config.loop, &d->accept_retry, device_now_ms(d) + ACCEPT_RETRY_MS);
 }
 
-static int connection_begin(struct vhost_port *p, int fd)
+static int connection_begin(struct vhost_device *d, int fd)
 {
-	p->generation = p->generation % 0xffffff + 1; /* 24 bits, never 0 */
-	int r = loop_watch(p->loop, fd, EPOLLIN, p->source, p->generation << 8 | ARG_SOCKET);
+	vhost_pause(d);
+	d->generation = d->generation % 0xffffff + 1; /* 24 bits, never 0 */
+	int r = loop_watch(d->config.loop, fd, EPOLLIN, d->ports[0]->source, d->generation << 8 | ARG_SOCKET);
 
-	if (r < 0)
-		return r;
-	p->fd = fd;
-	memset(p->warned, 0, sizeof(p->warned));
-	return 0;
+	if (r == 0) {
+		d->fd = fd;
+		memset(d->warned, 0, sizeof(d->warned));
+	}
+	vhost_resume(d);
+	return r;
 }
 
-static void connection_end(struct vhost_port *p)
+static void connection_end(struct vhost_device *d)
 {
-	(void)loop_unwatch(p->loop, p->fd);
-	util_close(&p->fd);
-	loop_timer_clear(p->loop, &p->look);
-	loop_timer_clear(p->loop, &p->tell_used);
-	vhost_device_reset(p);
+	vhost_pause(d);
+	(void)loop_unwatch(d->config.loop, d->fd);
+	util_close(&d->fd);
+	for (unsigned int i = 0; i < d->n_ports; i++) {
+		loop_timer_clear(d->ports[i]->loop, &d->ports[i]->look);
+		loop_timer_clear(d->ports[i]->loop, &d->ports[i]->tell_used);
+	}
+	vhost_device_reset(d);
+	vhost_resume(d);
 }
 
-static void connection_drop(struct vhost_port *p, int error)
+/* Of all ports, the first last: it is for this one that people are told. */
+static void say_closed(struct vhost_device *d, int error, bool final)
 {
-	connection_end(p);
-	p->port.n.n_closed++;
-	listener_watch(p);
-	p->port.owner->closed(p->port.owner->ctx, &p->port, error, p->once);
+	d->ports[0]->port.n.n_closed++;
+	vhost_pause(d);
+	for (unsigned int i = d->n_ports; i-- > 0;) {
+		struct port *p = &d->ports[i]->port;
+
+		p->owner->closed(p->owner->ctx, p, error, final);
+	}
+	vhost_look_active(d);
+	vhost_resume(d);
 }
 
-static void on_requests(struct vhost_port *p)
+static void say_opened(struct vhost_device *d)
 {
-	uint32_t generation = p->generation;
+	vhost_pause(d);
+	for (unsigned int i = d->n_ports; i-- > 0;) {
+		struct port *p = &d->ports[i]->port;
 
-	for (int i = 0; i < REQUESTS_MAX && p->fd >= 0 && p->generation == generation; i++) {
+		p->owner->opened(p->owner->ctx, p);
+	}
+	vhost_resume(d);
+}
+
+static void connection_drop(struct vhost_device *d, int error)
+{
+	connection_end(d);
+	listener_watch(d);
+	say_closed(d, error, d->once);
+}
+
+static void on_requests(struct vhost_device *d)
+{
+	uint32_t generation = d->generation;
+
+	for (int i = 0; i < REQUESTS_MAX && d->fd >= 0 && d->generation == generation; i++) {
 		struct vhost_msg m;
-		int r = vhost_msg_recv(&p->reader, p->fd, &m);
+		int r = vhost_msg_recv(&d->reader, d->fd, &m);
 
 		if (r == -EAGAIN)
 			return;
 		if (r > 0) {
-			r = vhost_request(p, &m);
+			r = vhost_request(d, &m);
 			vhost_msg_done(&m);
 			if (r == 0)
 				continue;
 		}
 		if (r < 0 && r != -ECONNRESET) {
-			p->port.n.rx_bad++;
-			vhost_warn(p, VHOST_WARN_PROTOCOL);
+			first_of(d)->n.rx_bad++;
+			vhost_warn(d, VHOST_WARN_PROTOCOL);
 		}
-		connection_drop(p, r);
+		connection_drop(d, r);
 	}
 }
 
 static void on_accept_retry(void *ctx, uint64_t now_ms)
 {
-	struct vhost_port *p = ctx;
+	struct vhost_device *d = ctx;
 
-	if (p->fd < 0)
-		listener_watch(p);
+	if (d->fd < 0)
+		listener_watch(d);
 }
 
-static void on_client(struct vhost_port *p)
+static void on_client(struct vhost_device *d)
 {
-	_cleanup_close_ int fd = accept4(p->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	_cleanup_close_ int fd = accept4(d->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
 		return;
-	(void)loop_unwatch(p->loop, p->listen_fd);
-	if (fd < 0 || connection_begin(p, fd) < 0) {
+	(void)loop_unwatch(d->config.loop, d->listen_fd);
+	if (fd < 0 || connection_begin(d, fd) < 0) {
 		/* No descriptors left: the client waits, and the loop must not spin meanwhile. */
-		loop_timer_set(p->loop, &p->accept_retry, loop_now_ms(p->loop) + ACCEPT_RETRY_MS);
+		loop_timer_set(d->config.loop, &d->accept_retry, device_now_ms(d) + ACCEPT_RETRY_MS);
 		return;
 	}
 	(void)TAKE_FD(fd);
-	p->port.owner->opened(p->port.owner->ctx, &p->port);
+	say_opened(d);
 }
 
 static void on_event(void *ctx, uint32_t arg, uint32_t events)
 {
 	struct vhost_port *p = ctx;
+	struct vhost_device *d = p->dev;
 
 	if (arg == ARG_LISTENER) {
-		if (p->fd < 0)
-			on_client(p);
+		if (d->fd < 0)
+			on_client(d);
 		return;
 	}
-	if (p->fd < 0 || arg >> 8 != p->generation)
+	if (d->fd < 0 || arg >> 8 != d->generation)
 		return;
-	if ((arg & 0xff) == ARG_SOCKET)
-		on_requests(p);
-	else
+	if ((arg & 0xff) == ARG_SOCKET) {
+		vhost_pause(d);
+		on_requests(d);
+		vhost_resume(d);
+	} else {
 		ring_work(p, &p->rings[arg & 0xff]);
+	}
+}
+
+/* The first pair looks after what concerns all. True if the connection has ended. */
+static bool device_pass(struct vhost_device *d)
+{
+	uint32_t warnings_due = __atomic_load_n(&d->to_warn, __ATOMIC_RELAXED);
+
+	if (unlikely(warnings_due)) {
+		__atomic_and_fetch(&d->to_warn, ~warnings_due, __ATOMIC_RELAXED);
+		for (unsigned int i = 0; i < VHOST_WARN_MAX; i++)
+			if (warnings_due >> i & 1)
+				vhost_warn(d, (enum vhost_warning)i);
+	}
+	if (likely(!vhost_is_lost(d)))
+		return false;
+	vhost_warn(d, VHOST_WARN_LOST);
+	connection_drop(d, -EFAULT);
+	return true;
 }
 
 /* Of a pair: what came from the guest can wait for what goes to it. */
@@ -290,24 +358,19 @@ static void on_tell_used(void *ctx, uint64_t now_ms)
 {
 	struct vhost_port *p = ctx;
 
-	for (unsigned int i = 1; i < VHOST_RINGS_MAX; i += 2)
-		if (p->rings[i].running && p->rings[i].to_signal)
-			vhost_signal(p, &p->rings[i]);
+	if (p->rings[1].running && p->rings[1].to_signal)
+		vhost_signal(p, &p->rings[1]);
 }
 
 /* While the loop asks for events: whether on_pass() has something to do. */
 static bool on_busy_poll(void *ctx)
 {
 	struct vhost_port *p = ctx;
-	bool work = p->mem.lost;
+	struct vhost_ring *r = &p->rings[1];
 
-	for (unsigned int i = 0; i < VHOST_RINGS_MAX; i++) {
-		struct vhost_ring *r = &p->rings[i];
-
-		if (i % 2 && r->running && r->watched && vring_n_avail(&r->v, 1))
-			r->more = work = true;
-	}
-	return work || (p->refused && vhost_has_room(p));
+	if (r->running && r->watched && vring_n_avail(&r->v, 1))
+		r->more = true;
+	return r->more || vhost_is_lost(p->dev) || (p->refused && vhost_to_guest(p) && vhost_has_room(p));
 }
 
 /* The end of the loop's pass. */
@@ -315,16 +378,22 @@ static bool on_pass(void *ctx)
 {
 	struct vhost_port *p = ctx;
 
-	if (p->fd < 0)
+	if (p->dev->fd < 0)
 		return false;
-	if (p->mem.lost) {
-		vhost_warn(p, VHOST_WARN_LOST);
-		connection_drop(p, -EFAULT);
-		return true;
+	if (p->index == 0) {
+		if (device_pass(p->dev))
+			return true;
+	} else if (unlikely(vhost_is_lost(p->dev))) {
+		p->dev->workers.wake(p->dev->workers.ctx);
+		return false;
 	}
 	bool busy = false;
 
-	for (unsigned int i = 0; i < VHOST_RINGS_MAX; i++) {
+	if (p->n_slots)
+		(void)vhost_retire(p);
+	if (p->held)
+		p->rings[1].more = vhost_cross_room(p) > 0 && p->n_slots < VHOST_RX_SLOTS / 2;
+	for (unsigned int i = 0; i < 2; i++) {
 		struct vhost_ring *r = &p->rings[i];
 
 		if (r->more || (r->watched && loop_would_sleep(p->loop))) {
@@ -332,27 +401,41 @@ static bool on_pass(void *ctx)
 			busy = true; /* what is above has work of it */
 		}
 	}
-	for (unsigned int i = 0; i < VHOST_RINGS_MAX; i += 2)
-		signal_pair(p, &p->rings[i], &p->rings[i + 1]);
+	signal_pair(p, &p->rings[0], &p->rings[1]);
 	return tell_room(p) || busy;
+}
+
+/* Whoever frees the last lets go of the device. */
+static void device_unref(struct vhost_device *d)
+{
+	if (__atomic_sub_fetch(&d->n_refs, 1, __ATOMIC_ACQ_REL))
+		return;
+	for (unsigned int i = 0; i < d->n_ports; i++)
+		free(d->ports[i]);
+	free(d);
 }
 
 static void vhost_free(struct port *port)
 {
 	struct vhost_port *p = vhost_of(port);
+	struct vhost_device *d = p->dev;
 
-	if (p->fd >= 0)
-		connection_end(p);
-	loop_hook_del(p->loop, on_pass, p);
-	loop_look_del(p->loop, on_busy_poll, p);
-	loop_timer_clear(p->loop, &p->accept_retry);
-	if (p->listen_fd >= 0) {
-		(void)loop_unwatch(p->loop, p->listen_fd);
-		util_close(&p->listen_fd);
+	if (p->index == 0) {
+		if (d->fd >= 0)
+			connection_end(d);
+		loop_timer_clear(p->loop, &d->accept_retry);
+		if (d->listen_fd >= 0)
+			(void)loop_unwatch(p->loop, d->listen_fd);
+		util_close(&d->listen_fd);
+		vhost_pause(d);
+		vhost_look_active(d);
+		vhost_mem_done(&d->mem);
+		vhost_resume(d);
 	}
+	loop_look_del(p->loop, on_busy_poll, p);
+	loop_hook_del(p->loop, on_pass, p);
 	loop_source_del(p->loop, p->source);
-	vhost_mem_done(&p->mem);
-	free(p);
+	device_unref(d);
 }
 
 static const struct port_ops vhost_ops = {
@@ -364,71 +447,133 @@ static const struct port_ops vhost_ops = {
 	.free = vhost_free,
 };
 
-static int join_loop(struct vhost_port *p, const struct vhost_user_config *c)
+static int join_loop(struct vhost_port *p)
 {
 	int r = loop_hook_add(p->loop, on_pass, p);
 
 	if (r < 0)
 		return r;
-	if (c->busy_poll)
+	if (p->dev->config.busy_poll)
 		(void)loop_look_add(p->loop, on_busy_poll, p); /* as many fit as hooks */
 	p->source = loop_source_add(p->loop, on_event, p);
-	r = MIN(p->source, 0);
-	if (r == 0 && c->connected_fd >= 0)
-		r = connection_begin(p, c->connected_fd);
-	else if (r == 0 && c->listen_fd >= 0)
-		r = loop_watch(p->loop, c->listen_fd, EPOLLIN, p->source, ARG_LISTENER);
+	if (p->source >= 0)
+		return 0;
+	loop_look_del(p->loop, on_busy_poll, p);
+	loop_hook_del(p->loop, on_pass, p);
+	return p->source;
+}
+
+static void leave_loop(struct vhost_port *p)
+{
+	loop_source_del(p->loop, p->source);
+	loop_look_del(p->loop, on_busy_poll, p);
+	loop_hook_del(p->loop, on_pass, p);
+}
+
+static int add_pair(struct vhost_device *d, struct loop *l, const struct port_owner *owner)
+{
+	struct vhost_port *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	p->port = (struct port){.ops = &vhost_ops, .owner = owner};
+	(void)snprintf(p->port.name, sizeof(p->port.name), "%s", d->config.name ? d->config.name : "vhost-user");
+	p->dev = d;
+	p->index = d->n_ports;
+	p->loop = l;
+	p->look = (struct loop_timer){.fn = on_look, .ctx = p};
+	p->tell_used = (struct loop_timer){.fn = on_tell_used, .ctx = p};
+	int r = join_loop(p);
 	if (r < 0) {
-		loop_source_del(p->loop, p->source);
-		loop_hook_del(p->loop, on_pass, p);
-		loop_look_del(p->loop, on_busy_poll, p);
+		free(p);
+		return r;
 	}
+	d->ports[d->n_ports++] = p;
+	d->n_refs = d->n_ports;
+	return 0;
+}
+
+static int add_pairs(struct vhost_device *d)
+{
+	const struct vhost_user_workers *w = &d->workers;
+	int r = add_pair(d, d->config.loop, d->config.owner);
+
+	for (unsigned int i = 1; i < w->n && r == 0; i++)
+		r = add_pair(d, w->loops[i], w->owners[i]);
 	return r;
+}
+
+/* With everything but the sockets, which stay the caller's on failure. */
+static int join_all(struct vhost_device *d, const struct vhost_user_config *c)
+{
+	int r = add_pairs(d);
+
+	if (r < 0)
+		return r;
+	vhost_device_init(d);
+	if (c->connected_fd >= 0)
+		return connection_begin(d, c->connected_fd);
+	if (c->listen_fd >= 0)
+		return loop_watch(d->config.loop, c->listen_fd, EPOLLIN, d->ports[0]->source, ARG_LISTENER);
+	return 0;
 }
 
 int vhost_user_port_new(const struct vhost_user_config *c, struct port **ret)
 {
-	_cleanup_free_ struct vhost_port *p = calloc(1, sizeof(*p));
+	struct vhost_device *d = calloc(1, sizeof(*d));
 
-	if (!p)
+	if (!d)
 		return -ENOMEM;
-	p->port = (struct port){.ops = &vhost_ops, .owner = c->owner};
-	(void)snprintf(p->port.name, sizeof(p->port.name), "%s", c->name ? c->name : "vhost-user");
-	p->config = *c;
-	p->loop = c->loop;
-	p->look = (struct loop_timer){.fn = on_look, .ctx = p};
-	p->tell_used = (struct loop_timer){.fn = on_tell_used, .ctx = p};
-	p->accept_retry = (struct loop_timer){.fn = on_accept_retry, .ctx = p};
-	p->listen_fd = p->fd = p->backend_fd = -1;
-	p->once = c->listen_fd < 0 && c->connected_fd >= 0;
-	vhost_device_init(p);
-	int r = join_loop(p, c);
-	if (r < 0)
+	d->config = *c;
+	if (c->workers && c->workers->n > 1)
+		d->workers = *c->workers;
+	d->config.workers = NULL;
+	d->accept_retry = (struct loop_timer){.fn = on_accept_retry, .ctx = d};
+	d->listen_fd = d->fd = d->backend_fd = -1;
+	d->once = c->listen_fd < 0 && c->connected_fd >= 0;
+	d->n_active = 1;
+	vhost_pause(d);
+	int r = join_all(d, c);
+	if (r == 0)
+		vhost_mem_init(&d->mem);
+	else
+		for (unsigned int i = 0; i < d->n_ports; i++)
+			leave_loop(d->ports[i]);
+	vhost_resume(d);
+	if (r < 0) {
+		d->n_refs = 1;
+		device_unref(d);
 		return r;
-	vhost_mem_init(&p->mem);
-	p->listen_fd = c->listen_fd;
-	*ret = &TAKE_PTR(p)->port;
+	}
+	d->listen_fd = c->listen_fd;
+	*ret = first_of(d);
 	return 0;
 }
 
 int vhost_user_port_attach(struct port *port, int connected_fd)
 {
-	struct vhost_port *p = vhost_of(port);
+	struct vhost_device *d = vhost_of(port)->dev;
 
-	if (p->fd >= 0) {
-		connection_end(p);
-		p->port.n.n_closed++;
-		p->port.owner->closed(p->port.owner->ctx, port, 0, false);
-	} else if (p->listen_fd >= 0) {
-		(void)loop_unwatch(p->loop, p->listen_fd);
+	if (d->fd >= 0) {
+		connection_end(d);
+		say_closed(d, 0, false);
+	} else if (d->listen_fd >= 0) {
+		(void)loop_unwatch(d->config.loop, d->listen_fd);
 	}
-	p->once = false;
-	int r = connection_begin(p, connected_fd);
+	d->once = false;
+	int r = connection_begin(d, connected_fd);
 
 	if (r < 0) {
-		listener_watch(p);
+		listener_watch(d);
 		return r;
 	}
-	p->port.owner->opened(p->port.owner->ctx, port);
+	say_opened(d);
 	return 0;
+}
+
+struct port *vhost_user_port_of_pair(struct port *first, unsigned int pair)
+{
+	struct vhost_device *d = vhost_of(first)->dev;
+
+	return pair < d->n_ports ? &d->ports[pair]->port : NULL;
 }

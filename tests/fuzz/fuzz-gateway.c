@@ -907,7 +907,7 @@ static void end(void)
 	take(1, UINT32_MAX);
 	settle();
 	check_gateway();
-	must(gateway_stats(z.gw, text, sizeof(text)) > 0);
+	must(gateway_stats(&z.gw, 1, text, sizeof(text)) > 0);
 	z.gw = gateway_free(z.gw);
 	must(z.host->n_open == 0 && z.host->n_bad_calls == 0);
 	sock_fake_reset(z.host);

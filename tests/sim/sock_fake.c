@@ -140,7 +140,7 @@ static bool deliver_events(struct sock_fake *f)
 		uint32_t events = poll_of(s) & (s->events | EPOLLERR | EPOLLHUP);
 
 		s->queued = false;
-		if (!events)
+		if (!events || !s->watched)
 			continue;
 		batch[n++] = (struct fake_event){s->source, s->arg, events};
 		if (!(s->events & EPOLLET) && n_again < ARRAY_SIZE(again))
@@ -428,6 +428,18 @@ static int op_watch(void *ctx, int fd, uint32_t events, int source, uint32_t arg
 	return op_rewatch(ctx, fd, events, source, arg);
 }
 
+static int op_unwatch(void *ctx, int fd)
+{
+	struct fake_socket *s = call(ctx, fd);
+
+	if (!s)
+		return -EBADF;
+	if (!s->watched)
+		return -ENOENT;
+	s->watched = false;
+	return 0;
+}
+
 static const struct sock_ops fake_ops = {
 	.open = op_open,
 	.bind = op_bind,
@@ -443,6 +455,7 @@ static const struct sock_ops fake_ops = {
 	.close = op_close,
 	.watch = op_watch,
 	.rewatch = op_rewatch,
+	.unwatch = op_unwatch,
 };
 
 struct sock_host sock_fake_host(struct sock_fake *f)

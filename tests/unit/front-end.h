@@ -18,12 +18,14 @@
 #define FLAG_REPLY   4u
 #define FLAG_NEED    8u
 #define FDS_MAX      16
+#define RINGS_MAX    4 /* before BUFFERS_AT */
 
 struct front_end {
 	int sock;
 	struct guest_memory mem;
-	struct driver rings[2]; /* to the guest, from it */
-	int kick[2], call[2], err[2];
+	unsigned int n_rings;   /* 2, unless the back end has several pairs */
+	struct driver rings[RINGS_MAX]; /* to the guest, from it; the next pair */
+	int kick[RINGS_MAX], call[RINGS_MAX], err[RINGS_MAX];
 	uint64_t features, protocol;
 	uint16_t num;
 };
@@ -133,9 +135,9 @@ static inline bool fd_was_told(int fd)
 
 static inline void front_end_new(struct front_end *f, int sock)
 {
-	*f = (struct front_end){.sock = sock, .num = 256};
+	*f = (struct front_end){.sock = sock, .n_rings = 2, .num = 256};
 	guest_memory_new(&f->mem);
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < RINGS_MAX; i++) {
 		f->kick[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 		f->call[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 		f->err[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -146,7 +148,7 @@ static inline void front_end_done(struct front_end *f)
 {
 	guest_memory_done(&f->mem);
 	util_close(&f->sock);
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < RINGS_MAX; i++) {
 		util_close(&f->kick[i]);
 		util_close(&f->call[i]);
 		util_close(&f->err[i]);
@@ -176,7 +178,7 @@ static inline void say_hello(struct front_end *f, void (*step)(void))
 	say_u64(f, VHOST_SET_PROTOCOL_FEATURES, f->protocol);
 	say(f->sock, VHOST_GET_QUEUE_NUM, 0, NULL, 0, NULL, 0);
 	step();
-	assert_int_equal(hear_u64(f, VHOST_GET_QUEUE_NUM), 1);
+	assert_int_equal(hear_u64(f, VHOST_GET_QUEUE_NUM), f->n_rings / 2);
 	say(f->sock, VHOST_GET_MAX_MEM_SLOTS, 0, NULL, 0, NULL, 0);
 	step();
 	assert_in_range(hear_u64(f, VHOST_GET_MAX_MEM_SLOTS), 8, 512);
@@ -184,12 +186,12 @@ static inline void say_hello(struct front_end *f, void (*step)(void))
 	say(f->sock, VHOST_GET_FEATURES, 0, NULL, 0, NULL, 0);
 	step();
 	assert_true(hear_u64(f, VHOST_GET_FEATURES) == offered);
-	for (uint32_t i = 0; i < 2; i++) {
+	for (uint32_t i = 0; i < f->n_rings; i++) {
 		say_fd(f, VHOST_SET_VRING_CALL, i, f->call[i]);
 		say_fd(f, VHOST_SET_VRING_ERR, i, f->err[i]);
 	}
 	for (int i = 0; i < 5; i++)
-		for (uint32_t ring = 0; ring < 2; ring++)
+		for (uint32_t ring = 0; ring < f->n_rings; ring++)
 			say_state(f, VHOST_SET_VRING_ENABLE, ring, i & 1 ? 0 : 1);
 	step();
 }
@@ -226,8 +228,11 @@ static inline void say_driver_ok(struct front_end *f, void (*step)(void))
 	step();
 	assert_int_equal(hear_u64(f, VHOST_GET_STATUS), 0);
 	say_u64(f, VHOST_SET_STATUS, 8);
-	say_memory(f, step);
-	for (uint32_t i = 0; i < 2; i++) {
+	for (uint32_t i = 0; i < f->n_rings; i += 2) {
+		say_u64(f, VHOST_SET_FEATURES, f->features);
+		say_memory(f, step); /* once more for each pair, as QEMU 7.2 does */
+	}
+	for (uint32_t i = 0; i < f->n_rings; i++) {
 		driver_of(f, i);
 		say_ring(f, i, packed ? 0x80008000 : 0);
 	}

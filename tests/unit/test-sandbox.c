@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -38,6 +39,7 @@ static const bool shipped_list = true;
 #endif
 
 static bool as_user;
+static void (*in_between)(void); /* after the rest, before the filter */
 
 static bool become_ordinary(void)
 {
@@ -59,6 +61,10 @@ static void enter(pid_t parent)
 		(void)!write(STDERR_FILENO, "\n", 1);
 		_exit(EXIT_INCOMPLETE);
 	}
+	if (in_between)
+		in_between();
+	if (sandbox_filter() < 0)
+		_exit(EXIT_ENTER_FAILED);
 }
 
 /* before, if any, runs outside the sandbox. */
@@ -176,6 +182,47 @@ static void test_forbidden(void **state)
 	assert_killed(do_filter_option);
 }
 
+/* A thread that was there before the filter, and one that comes after it. */
+static int go[2];
+
+static void *open_later(void *arg)
+{
+	char byte;
+
+	if (read(go[0], &byte, 1) == 1)
+		(void)syscall(SYS_setuid, 0);
+	return NULL;
+}
+
+static void begin_thread(void)
+{
+	pthread_t thread;
+
+	if (pipe(go) < 0 || pthread_create(&thread, NULL, open_later, NULL))
+		_exit(1);
+}
+
+static void do_in_thread(void)
+{
+	(void)!write(go[1], "", 1);
+	for (;;)
+		(void)epoll_wait(-1, NULL, 0, -1);
+}
+
+static void do_thread(void)
+{
+	(void)syscall(SYS_clone, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD, NULL, NULL, NULL, 0);
+}
+
+static void test_threads(void **state)
+{
+	in_between = begin_thread;
+	assert_killed(do_in_thread);
+	in_between = NULL;
+	if (shipped_list)
+		assert_killed(do_thread);
+}
+
 /* What the data path does. */
 static void do_work(void)
 {
@@ -230,7 +277,7 @@ static void test_powerless_namespace(void **state)
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		deny_capabilities();
-		if (!become_ordinary() || sandbox_enter(parent, missing) < 0)
+		if (!become_ordinary() || sandbox_enter(parent, missing) < 0 || sandbox_filter() < 0)
 			_exit(EXIT_ENTER_FAILED);
 		if (!strstr(missing, "file system is not hidden") || strchr(missing, '\n'))
 			_exit(EXIT_INCOMPLETE);
@@ -452,6 +499,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_list),
 		cmocka_unit_test(test_forbidden),
+		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_allowed),
 		cmocka_unit_test(test_powerless_namespace),
 		cmocka_unit_test(test_ping_group),

@@ -346,6 +346,15 @@ static void test_words(void **state)
 	assert_false(user_conf_parse_busy_poll("", &mtu, &e));
 	assert_int_equal(mtu, 0);
 
+	unsigned int n_queues = 0;
+	assert_true(user_conf_parse_queues("8", &n_queues, &e));
+	assert_int_equal(n_queues, USER_QUEUES_MAX);
+	assert_true(user_conf_parse_queues("1", &n_queues, &e));
+	assert_false(user_conf_parse_queues("0", &n_queues, &e));
+	assert_false(user_conf_parse_queues("9", &n_queues, &e));
+	assert_false(user_conf_parse_queues("2x", &n_queues, &e));
+	assert_int_equal(n_queues, 1);
+
 	assert_false(user_conf_parse_addr("0.0.0.0", &a, &e));
 	assert_false(user_conf_parse_addr("10.0.2.2 ", &a, &e));
 	assert_false(user_conf_parse_path("", path, &e));

@@ -268,7 +268,7 @@ static void test_messages_in_crumbs(void **state)
 		assert_int_equal(send(fe.sock, (uint8_t *)&m + i, 1, 0), 1);
 		step();
 	}
-	assert_true(inside()->protocol == BIT(VHOST_PROTOCOL_REPLY_ACK));
+	assert_true(inside()->dev->protocol == BIT(VHOST_PROTOCOL_REPLY_ACK));
 	finish();
 }
 
@@ -969,7 +969,7 @@ static void test_memory_is_missing(void **state)
 	say_fd(&fe, VHOST_SET_VRING_KICK, 0, fe.kick[0]);
 	step();
 	assert_int_equal(n_warnings, 1);
-	vhost_warn(inside(), VHOST_WARN_RING);
+	vhost_warn(inside()->dev, VHOST_WARN_RING);
 	assert_int_equal(n_warnings, 2);
 	/* Late, but there. */
 	say_memory(&fe, step);
