@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Completion of vmlan's command line for bash. Behind "run" comes another command: it is completed as that.
+# Completion of vmlan's command line for bash. Behind "run" and "explain" comes another command: it is completed as that.
 
 _vmlan_options()
 {
@@ -16,7 +16,7 @@ _vmlan()
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} i
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W "run user up down ls status leases hostfwd reserve help version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run user explain up down ls status leases hostfwd reserve help version" -- "$cur")
 		return
 	fi
 	# Where the guest's or the namespace's command begins, if that is before the cursor.
@@ -25,7 +25,7 @@ _vmlan()
 			_command_offset $((i + 1)) 2>/dev/null
 			return
 		fi
-		if [[ $verb == run && ${COMP_WORDS[i]} != -* && ! ${COMP_WORDS[i-1]} =~ ^--(mtu|pcap)$ ]]; then
+		if [[ $verb =~ ^(run|explain)$ && ${COMP_WORDS[i]} != -* && ! ${COMP_WORDS[i-1]} =~ ^--(mtu|pcap|busy-poll-us)$ ]]; then
 			_command_offset "$i" 2>/dev/null
 			return
 		fi
@@ -40,13 +40,13 @@ _vmlan()
 		return
 		;;
 	--net | --host | --dns | --dhcpstart | --dhcpend | --hostname | --dnssearch | --domainname | --mtu | --hostfwd | \
-		--reserve | --bridge | --ipv6-net)
+		--busy-poll-us | --reserve | --bridge | --ipv6-net)
 		return
 		;;
 	esac
 	case $verb in
 	help)
-		mapfile -t COMPREPLY < <(compgen -W "run user up down ls status leases hostfwd reserve help version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run user explain up down ls status leases hostfwd reserve help version" -- "$cur")
 		;;
 	hostfwd | reserve)
 		if ((COMP_CWORD == 2)); then
@@ -72,9 +72,9 @@ _vmlan()
 			compopt -o nospace
 		fi
 		;;
-	run)
+	run | explain)
 		if [[ $cur == -* ]]; then
-			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_options run) --help" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_options "$verb") -- --help" -- "$cur")
 		else
 			mapfile -t COMPREPLY < <(compgen -c -- "$cur")
 		fi

@@ -55,17 +55,23 @@ root_prefix() {
 apt_update() {
 	local prefix
 	prefix=$(root_prefix) || return 1
-	echo "apt-get update" >&2
+	echo "fetching the lists of packages: apt-get update" >&2
 	$prefix apt-get -q update >&2
 }
 
 apt_install() {
 	local prefix=$1
 	shift
-	echo "apt-get install $*" >&2
+	echo "fetching and installing $# packages and what they need, for some minutes at the first time:" \
+		"apt-get install $*" >&2
 	# Nothing may wait for an answer, and a terminal's progress bar is of no use in a log.
 	$prefix env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Dpkg::Use-Pty=0 install \
 		--no-install-recommends "$@" >/dev/null </dev/null
+}
+
+# What a package weighs to be fetched, in MB.
+package_megabytes() {
+	apt-cache show --no-all-versions "$@" 2>/dev/null | awk '/^Size:/ { n += $2 } END { printf "%d", (n + 999999) / 1e6 }'
 }
 
 # need_packages GROUP...: installs what is missing; where it may not, prints the line to run and exits 1.
@@ -85,7 +91,8 @@ need_packages() {
 	done
 	if [ ${#unknown[@]} -gt 0 ] && apt_update; then
 		for entry in "${unknown[@]}"; do
-			name=$(package_choose "$entry") || die "apt knows no package ${entry//|/ or } on this release"
+			name=$(package_choose "$entry") || die "apt knows no package ${entry//|/ or } on this release" \
+				"(on Ubuntu most are in universe: add-apt-repository universe)"
 			missing+=("$name")
 		done
 		unknown=()
@@ -101,13 +108,14 @@ need_packages() {
 	apt_install "$prefix" "${missing[@]}" || die "apt-get could not install ${missing[*]}"
 }
 
-# need_build DIR [MESON_ARGUMENT...]: sets the folder up once, and compiles; what goes wrong is shown.
+# need_build DIR [MESON_ARGUMENT...]: sets the folder up once, and compiles ($TARGET only, if that is set); what
+# goes wrong is shown.
 need_build() {
 	local dir=$1
 	shift
 	mkdir -p "$dir"
 	{ [ -f "$dir/build.ninja" ] || meson setup "$dir" "$@"; } >"$dir/compile.log" 2>&1 &&
-		ninja -C "$dir" -j "${JOBS:-2}" >>"$dir/compile.log" 2>&1 && return 0
+		ninja -C "$dir" -j "${JOBS:-2}" ${TARGET:-} >>"$dir/compile.log" 2>&1 && return 0
 	tail -n 20 "$dir/compile.log" >&2
 	return 1
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What tools/test starts: three builds, the Meson suites in each, the scripts of tests/netns and tests/vm, lint.
+"""What tools/test starts: three builds, the Meson suites in each, the scripts of tests/vhost,
+tests/netns and tests/vm, lint.
 
 Every build, Meson test, script and lint check counts as one. A test skips by exit status 77, and its last line
 of output is the reason; it never counts as passed. Logs go to build/logs.
@@ -23,9 +24,11 @@ SKIP = 77
 JOBS = os.environ.get("JOBS", "2")
 LOGS = "build/logs"
 MESON_SUITES = ("unit", "fuzz", "sim", "cli", "platform")
-SCRIPT_SUITES = ("netns", "vm")
+SCRIPT_SUITES = ("vhost", "netns", "vm")
+SANITIZED_SCRIPTS = {"vhost", "netns", "vm"}  # in the build with sanitizers too
+SANITIZED_VM = {"test-user-virtio"}  # of vm only the cheapest
 SUITES = ("build", *MESON_SUITES, *SCRIPT_SUITES, "lint")
-SCRIPT_LIMIT_S = {"netns": 120, "vm": 240}
+SCRIPT_LIMIT_S = {"vhost": 180, "netns": 120, "vm": 240}
 
 # The build folders: what each is set up with, and what its tests run under.
 Build = collections.namedtuple("Build", "folder compiler options environment slowness")
@@ -150,11 +153,14 @@ def run_script(suite, script, build):
             raise
         if status is None:
             end_group(process)
+    with open(log, encoding="utf-8", errors="replace") as f:
+        said = f.read()
+    if status == 0 and re.search("Sanitizer: |runtime error: ", said):
+        return "failed", f"a sanitizer complained; log: {log}"  # of a process that the script did not wait for
     if status == 0:
         return "passed", ""
     if status == SKIP:
-        with open(log, encoding="utf-8", errors="replace") as f:
-            return "skipped", last_line(f.read())
+        return "skipped", last_line(said)
     return "failed", f"{'status ' + str(status) if status is not None else f'over {limit} s'}; log: {log}"
 
 
@@ -173,7 +179,8 @@ def end_group(process):
 
 def script_tests(suite, builds, tally):
     jobs = [(script, build) for build in builds for script in sorted(glob.glob(f"tests/{suite}/test-*"))
-            if os.access(script, os.X_OK)]
+            if os.access(script, os.X_OK) and
+            (suite != "vm" or build.folder == "build" or os.path.basename(script) in SANITIZED_VM)]
     if suite == "vm" and jobs:
         # What the guests share is made once, before two of them ask for it together.
         log = log_path("vm", "build-guest")
@@ -219,7 +226,7 @@ def wanted_builds(arguments):
         return BUILDS[:1]
     if suites & {"build", *MESON_SUITES}:
         return BUILDS
-    return tuple(b for b in BUILDS if b.folder == "build" or b.folder == "build-asan" and "netns" in suites or
+    return tuple(b for b in BUILDS if b.folder == "build" or b.folder == "build-asan" and SANITIZED_SCRIPTS & suites or
                  b.folder == "build-clang" and "lint" in suites)
 
 
@@ -242,7 +249,7 @@ def main():
     for suite in SCRIPT_SUITES:
         if suite in arguments.suites:
             stage(suite)
-            folders = ("build", "build-asan") if suite == "netns" else ("build",)
+            folders = ("build", "build-asan") if suite in SANITIZED_SCRIPTS else ("build",)
             script_tests(suite, [build for build in usable if build.folder in folders], tally)
     if "lint" in arguments.suites:
         stage("lint")

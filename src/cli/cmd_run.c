@@ -1,34 +1,36 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* vmlan run: a QEMU line as it is, its user networks served by us. */
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <stdio.h>
 
-#include "cli.h"
 #include "guest.h"
+#include "line.h"
 #include "log.h"
-#include "qemu_plan.h"
+#include "qemu_explain.h"
 
 struct run_options {
 	struct user_conf conf; /* what goes for each network */
-	bool dry_run;
+	bool dry_run, no_vhost_user;
 };
 
 /* A run under way. */
 struct run {
 	struct run_options options;
 	struct cli_args args;
-	char **argv; /* heap, its strings are others': the line to rewrite */
-	int argc;
-	struct qemu_line line;
-	struct qemu_plan plan;
+	struct cli_line line;
 	struct guest_network *networks; /* heap; plan.n_networks */
+	struct guest_tap *taps;         /* heap; plan.n_taps */
 	char **new_argv;                /* heap */
 };
 
 static bool set_mtu(void *target, const char *value, struct conf_error *e)
 {
 	return user_conf_parse_mtu(value, &((struct run_options *)target)->conf.mtu, e);
+}
+
+static bool set_busy_poll(void *target, const char *value, struct conf_error *e)
+{
+	return user_conf_parse_busy_poll(value, &((struct run_options *)target)->conf.busy_poll_us, e);
 }
 
 static bool set_pcap(void *target, const char *value, struct conf_error *e)
@@ -41,10 +43,13 @@ static bool set_pcap(void *target, const char *value, struct conf_error *e)
 static const struct cli_option options[] = {
 	{"dry-run", 'n', NULL, "print what would be started, and start nothing", FLAG(dry_run)},
 	{"mtu", 0, "BYTES", "576 to 65520: the MTU that DHCP tells the guest", set_mtu},
+	{"busy-poll-us", 0, "N", "look into vhost-user rings for N us before sleep [0]", set_busy_poll},
 	{"pcap", 0, "FILE", "write all frames to FILE (of a 2nd network to FILE.1)", set_pcap},
+	{"no-vhost-user", 0, NULL, "leave the guest's memory alone: frames pass a socket", FLAG(no_vhost_user)},
 	{"stats", 0, NULL, "print counters at the end", FLAG(conf.stats)},
 	{"no-host-loopback", 0, NULL, "the router's address does not lead to the host's own",
 		FLAG(conf.no_host_loopback)},
+	{"no-host", 0, NULL, "nor does any other address of the host", FLAG(conf.no_host)},
 	{"debug", 0, NULL, "say what is going on", FLAG(conf.debug)},
 	{"no-peek-off", 0, NULL, "do without SO_PEEK_OFF (for tests)", FLAG(conf.no_peek_off)},
 	{"no-sandbox", 0, NULL, "do not confine the engine (for tests)", FLAG(conf.no_sandbox)},
@@ -52,84 +57,15 @@ static const struct cli_option options[] = {
 
 static void run_done(struct run *r)
 {
-	for (unsigned int i = 0; r->networks && i < r->plan.n_networks; i++)
+	for (unsigned int i = 0; r->networks && i < r->line.plan.n_networks; i++)
 		guest_cable_done(&r->networks[i]);
+	for (unsigned int i = 0; r->taps && i < r->line.plan.n_taps; i++)
+		guest_tap_close(&r->taps[i]);
 	free(r->networks);
+	free(r->taps);
 	r->new_argv = qemu_argv_free(r->new_argv);
-	qemu_plan_done(&r->plan);
-	qemu_line_done(&r->line);
-	free(r->argv);
+	cli_line_done(&r->line);
 	cli_args_done(&r->args);
-}
-
-/* Where there is no `kvm`, it is qemu-system-x86_64, with KVM if that can be used. */
-static bool replace_kvm(struct run *r)
-{
-	_cleanup_close_ int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	static char name[] = "qemu-system-x86_64", option[] = "-enable-kvm";
-	char path[PATH_MAX];
-
-	if (guest_find_command(name, path) < 0)
-		return false;
-	log_info("there is no command 'kvm' here: running %s %s", name,
-		fd >= 0 ? option : "without KVM, for /dev/kvm cannot be used");
-	r->argv[0] = name;
-	if (fd >= 0) {
-		memmove(r->argv + 2, r->argv + 1, (size_t)r->argc * sizeof(*r->argv));
-		r->argv[1] = option;
-		r->argc++;
-	}
-	return true;
-}
-
-/* 0, or the exit status. ret_path: where QEMU is. */
-static int find_guest(struct run *r, char ret_path[PATH_MAX])
-{
-	int x = guest_find_command(r->argv[0], ret_path);
-
-	if (x == -ENOENT && strcmp(r->argv[0], "kvm") == 0 && replace_kvm(r))
-		x = guest_find_command(r->argv[0], ret_path);
-	if (x == 0)
-		return 0;
-	log_error("cannot run %s: %s", r->argv[0], strerror(-x));
-	return x == -ENOENT ? CLI_NO_COMMAND : CLI_NO_COMMAND - 1;
-}
-
-/* An argument and the place in it. */
-static void print_line_error(const struct cli_verb *v, const struct run *r, const struct qemu_error *q)
-{
-	struct conf_error e = {.at = q->at, .n_bytes = q->n_bytes};
-
-	(void)snprintf(e.text, sizeof(e.text), "%s", q->text);
-	cli_print_error(v, NULL, q->arg >= 0 && q->arg < r->argc ? r->argv[q->arg] : NULL, &e);
-}
-
-/* 0, or the exit status. */
-static int make_plan(const struct cli_verb *v, struct run *r, const char *path)
-{
-	struct qemu_version version = {0};
-	struct qemu_error e = {.arg = -1};
-	char text[4096];
-	int x;
-
-	x = qemu_line_parse(r->argc, r->argv, &r->line, &e);
-	if (x == 0) {
-		if (!r->line.informs && (guest_ask_version(path, text, sizeof(text)) < 0 ||
-						!qemu_version_parse(text, &version)))
-			log_warn("%s does not say its version; it is joined as QEMU of any age", path);
-		x = qemu_plan_make(&r->line, &version, &r->plan, &e);
-	}
-	if (x == -ENOMEM) {
-		log_error("no memory");
-		return CLI_FAILED;
-	}
-	if (x < 0) {
-		print_line_error(v, r, &e);
-		return CLI_USAGE;
-	}
-	for (unsigned int i = 0; i < r->plan.n_notes; i++)
-		log_info("%s", r->plan.notes[i]);
-	return 0;
 }
 
 /* What was said for all networks, in each. */
@@ -138,9 +74,11 @@ static bool apply_options(const struct run_options *o, unsigned int i, struct us
 	int n;
 
 	c->mtu = o->conf.mtu;
+	c->busy_poll_us = o->conf.busy_poll_us;
 	c->stats = o->conf.stats;
 	c->debug = o->conf.debug;
 	c->no_host_loopback = o->conf.no_host_loopback;
+	c->no_host = o->conf.no_host;
 	c->no_peek_off = o->conf.no_peek_off;
 	c->no_sandbox = o->conf.no_sandbox;
 	if (!o->conf.pcap[0])
@@ -150,23 +88,26 @@ static bool apply_options(const struct run_options *o, unsigned int i, struct us
 	return n > 0 && (size_t)n < sizeof(c->pcap);
 }
 
-/* Cables to all networks, and the line with their numbers. 0 or -errno. */
-static int make_cables(struct run *r)
+/* Cables to all networks. fds: QEMU's ends. 0 or -errno. */
+static int make_cables(struct run *r, int *fds)
 {
-	unsigned int n = r->plan.n_networks;
-	_cleanup_free_ int *fds = calloc((size_t)n + 1, sizeof(*fds));
-	int x;
+	unsigned int n = r->line.plan.n_networks;
 
 	r->networks = calloc((size_t)n + 1, sizeof(*r->networks));
-	if (!fds || !r->networks)
+	if (!r->networks)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < n; i++)
-		r->networks[i] = (struct guest_network){.guest_fd = -1, .engine_fd = -1, .ready_fd = -1};
+		r->networks[i] = (struct guest_network){.conf = &r->line.plan.networks[i].conf,
+			.guest_fd = -1,
+			.guest_life_fd = -1,
+			.engine_fd = -1,
+			.ready_fd = -1};
 	for (unsigned int i = 0; i < n; i++) {
 		struct guest_network *g = &r->networks[i];
+		int x;
 
-		g->name = r->plan.networks[i].name;
-		g->conf = &r->plan.networks[i].conf;
+		g->name = r->line.plan.networks[i].name;
+		g->by_vhost = r->line.plan.networks[i].by_vhost;
 		if (!apply_options(&r->options, i, g->conf))
 			return -ENAMETOOLONG;
 		x = guest_cable_new(g);
@@ -174,8 +115,47 @@ static int make_cables(struct run *r)
 			return x;
 		fds[i] = g->guest_fd;
 	}
-	r->new_argv = qemu_plan_argv(&r->plan, fds);
-	return r->new_argv ? 0 : -ENOMEM;
+	return 0;
+}
+
+/* All taps; of a dry run only their numbers. 0, or the exit status. */
+static int make_taps(struct run *r)
+{
+	unsigned int n = r->line.plan.n_taps;
+
+	r->taps = calloc((size_t)n + 1, sizeof(*r->taps));
+	if (!r->taps) {
+		log_error("no memory");
+		return CLI_FAILED;
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		struct qemu_tap *t = &r->line.plan.taps[i];
+
+		if ((r->options.dry_run ? guest_tap_pretend(t, &r->taps[i])
+					: guest_tap_make(t, &r->taps[i])) < 0)
+			return CLI_FAILED;
+	}
+	return 0;
+}
+
+/* Everything that QEMU inherits, and the line with its numbers. 0, or the exit status. */
+static int prepare(struct run *r)
+{
+	_cleanup_free_ int *fds = calloc((size_t)r->line.plan.n_networks + 1, sizeof(*fds));
+	int x = fds ? make_cables(r, fds) : -ENOMEM;
+
+	if (x < 0) {
+		log_error("cannot prepare the networks: %s", strerror(-x));
+		return CLI_FAILED;
+	}
+	x = make_taps(r);
+	if (x != 0)
+		return x;
+	r->new_argv = qemu_plan_argv(&r->line.plan, fds);
+	if (r->new_argv)
+		return 0;
+	log_error("no memory");
+	return CLI_FAILED;
 }
 
 static void print_addr(const char *before, uint32_t a_be)
@@ -194,11 +174,12 @@ static void print_forward(const struct user_conf *c, const struct user_forward *
 	(void)printf(":%u\n", f->guest_port);
 }
 
-static void print_network(const struct guest_network *n)
+static void print_network(const struct guest_network *n, const char *why_stream)
 {
 	const struct user_conf *c = n->conf;
 
-	(void)printf("# network %s: QEMU's descriptor %d\n", n->name, n->guest_fd);
+	(void)printf("# network %s: QEMU's descriptor %d, %s%s%s\n", n->name, n->guest_fd,
+		n->by_vhost ? "for vhost-user" : "a socket", *why_stream ? " rather than vhost-user: " : "", why_stream);
 	print_addr("#   ", c->net_be);
 	(void)printf("/%d", __builtin_popcount(c->mask_be));
 	print_addr(", router ", c->host_be);
@@ -211,48 +192,54 @@ static void print_network(const struct guest_network *n)
 		print_forward(c, &c->forwards[i]);
 }
 
-/* As a shell reads it back. */
-static void print_quoted(const char *s)
+static void print_tap(const struct guest_tap *t)
 {
-	static const char plain[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=,+@%";
+	const struct qemu_tap *s = t->spec;
 
-	if (*s && s[strspn(s, plain)] == '\0') {
-		(void)fputs(s, stdout);
-		return;
-	}
-	(void)fputc('\'', stdout);
-	for (; *s; s++)
-		if (*s == '\'')
-			(void)fputs("'\\''", stdout);
-		else
-			(void)fputc(*s, stdout);
-	(void)fputc('\'', stdout);
+	(void)printf("# tap %s: make interface %s%s%s, QEMU's descriptor %d", s->name, t->ifname,
+		s->n_queues > 1 ? " with several queues" : "", s->vnet_hdr ? "" : " without offloads",
+		s->fds[0]);
+	(void)printf(s->n_queues > 1 ? " and the next %u\n" : "\n", s->n_queues - 1);
+	if (s->script)
+		(void)printf("#   run %s %s\n", s->script, t->ifname);
+	if (s->downscript)
+		(void)printf("#   when QEMU has ended, run %s %s\n", s->downscript, t->ifname);
 }
 
 static int dry_run(const struct run *r)
 {
-	for (unsigned int i = 0; i < r->plan.n_networks; i++)
-		print_network(&r->networks[i]);
+	_cleanup_(qemu_text_done) struct qemu_text t = {0};
+
+	for (unsigned int i = 0; i < r->line.plan.n_networks; i++)
+		print_network(&r->networks[i], r->line.plan.networks[i].why_stream);
+	for (unsigned int i = 0; i < r->line.plan.n_taps; i++)
+		print_tap(&r->taps[i]);
 	for (char **a = r->new_argv; *a; a++) {
-		print_quoted(*a);
-		(void)fputc(a[1] ? ' ' : '\n', stdout);
+		qemu_text_add_quoted(&t, *a);
+		qemu_text_add(&t, a[1] ? " " : "\n");
 	}
+	if (t.bad || fputs(t.p, stdout) < 0)
+		return CLI_FAILED;
 	return fflush(stdout) != 0 || ferror(stdout) ? CLI_FAILED : 0;
 }
 
 static int go(struct run *r)
 {
-	int x = make_cables(r);
+	int x = prepare(r);
 
-	if (x < 0) {
-		log_error("cannot prepare the networks: %s", strerror(-x));
-		return CLI_FAILED;
-	}
+	if (x != 0)
+		return x;
 	if (r->options.dry_run)
 		return dry_run(r);
-	if (r->plan.n_networks)
-		return guest_run(r->new_argv, r->networks, r->plan.n_networks, r->line.daemonizes);
+	if (r->line.plan.n_networks || r->line.plan.n_taps)
+		return guest_run(&(struct guest_config){
+			.argv = r->new_argv,
+			.networks = r->networks,
+			.n_networks = r->line.plan.n_networks,
+			.taps = r->taps,
+			.n_taps = r->line.plan.n_taps,
+			.daemonizes = r->line.line.daemonizes,
+		});
 	(void)execvp(r->new_argv[0], r->new_argv);
 	log_error("cannot run %s: %s", r->new_argv[0], strerror(errno));
 	return CLI_NO_COMMAND - 1;
@@ -261,7 +248,6 @@ static int go(struct run *r)
 static int run(const struct cli_verb *v, int argc, char **argv)
 {
 	_cleanup_(run_done) struct run r = {0};
-	char path[PATH_MAX];
 	int status;
 
 	if (!cli_parse(v, argc, argv, &r.options, &r.args))
@@ -276,18 +262,16 @@ static int run(const struct cli_verb *v, int argc, char **argv)
 	}
 	if (r.options.conf.debug)
 		log_set_level(LOG_LEVEL_DEBUG);
-	while (r.args.command[r.argc])
-		r.argc++;
-	r.argv = calloc((size_t)r.argc + 2, sizeof(*r.argv)); /* one more for -enable-kvm */
-	if (!r.argv) {
-		log_error("no memory");
-		return CLI_FAILED;
-	}
-	memcpy(r.argv, r.args.command, (size_t)r.argc * sizeof(*r.argv));
-	status = find_guest(&r, path);
-	if (status == 0)
-		status = make_plan(v, &r, path);
-	return status != 0 ? status : go(&r);
+	status = cli_line_make(v, r.args.command, false, !r.options.no_vhost_user, &r.line);
+	if (status != 0)
+		return status;
+	for (unsigned int i = 0; i < r.line.plan.n_notes; i++)
+		log_info("%s", r.line.plan.notes[i]);
+	for (unsigned int i = 0; i < r.line.plan.n_networks && !r.options.dry_run; i++)
+		if (r.line.plan.networks[i].why_stream[0])
+			log_info("network %s: by a socket rather than vhost-user: %s", r.line.plan.networks[i].name,
+				r.line.plan.networks[i].why_stream);
+	return go(&r);
 }
 
 const struct cli_verb cli_verb_run = {
@@ -295,8 +279,8 @@ const struct cli_verb cli_verb_run = {
 	.synopsis = "[OPTION]... [--] QEMU [ARGUMENT]...",
 	.summary = "run a QEMU line as it is, its user networks served by vmlan",
 	.details = "  The options -net user, -netdev user and -nic user, or none at all, become\n"
-		   "  cables to vmlan's networks; all else passes as it is, and what stays with\n"
-		   "  QEMU's own user back end is named.",
+		   "  cables to vmlan's networks, taps are made for QEMU, and words of old become\n"
+		   "  those of today; all else passes as it is. 'vmlan explain' says it at length.",
 	.options = options,
 	.n_options = ARRAY_SIZE(options),
 	.words_are_command = true,

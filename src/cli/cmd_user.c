@@ -58,6 +58,11 @@ static bool set_mtu(void *target, const char *value, struct conf_error *e)
 	return user_conf_parse_mtu(value, &((struct user_conf *)target)->mtu, e);
 }
 
+static bool set_busy_poll(void *target, const char *value, struct conf_error *e)
+{
+	return user_conf_parse_busy_poll(value, &((struct user_conf *)target)->busy_poll_us, e);
+}
+
 static bool set_pcap(void *target, const char *value, struct conf_error *e)
 {
 	return user_conf_parse_path(value, ((struct user_conf *)target)->pcap, e);
@@ -88,7 +93,10 @@ static const struct cli_option options[] = {
 	{"restrict", 0, NULL, "guests reach nothing beyond their network", FLAG(restricted)},
 	{"no-host-loopback", 0, NULL, "the router's address does not lead to the host's own",
 		FLAG(no_host_loopback)},
+	{"no-host", 0, NULL, "nor does any other address of the host", FLAG(no_host)},
 	{"isolated", 0, NULL, "guests do not reach each other", FLAG(isolated)},
+	{"guest-servers", 0, NULL, "guests may be DHCP servers and IPv6 routers of others", FLAG(guest_servers)},
+	{"busy-poll-us", 0, "N", "look into vhost-user rings for N us before sleep [0]", set_busy_poll},
 	{"pcap", 0, "FILE", "write all frames to FILE (pcapng)", set_pcap},
 	{"stats", 0, NULL, "print counters at the end", FLAG(stats)},
 	{"debug", 0, NULL, "say what is going on", FLAG(debug)},

@@ -3,9 +3,13 @@
  * does not end the network under it. QEMU is a child in our process group: a key such as Ctrl-C reaches it
  * from the terminal, once; a signal that a process sends to us is passed on.
  *
- * A network ends by itself when nobody has QEMU's end of its cable open any more. That is how the networks
- * outlive us with a QEMU that daemonizes. No other process may hold that end, therefore: all descriptors
+ * A network ends by itself when nobody has QEMU's end of its cable open any more, or, where QEMU connects and
+ * may connect again, of a pipe beside it. That is how the networks outlive us with a QEMU that daemonizes. No other process may hold that end, therefore: all descriptors
  * are closed on exec, QEMU's copies excepted, and each network closes everything that is not its own.
+ *
+ * Taps are looked after by one more process, the keeper. It holds them open until nobody has the other end of
+ * a pipe that QEMU inherits, which is when QEMU has ended, in whatever way; then it runs their downscripts. A
+ * QEMU that was killed, or is in the background, or whose vmlan was killed, so leaves nothing behind.
  *
  * What a network prints goes where our own output goes. Only of a QEMU that daemonizes it is relayed, for a
  * shell waits for the end of our output: after QEMU has gone to the background nobody hears it. */
@@ -23,6 +27,7 @@
 #include "clock.h"
 #include "cli.h"
 #include "log.h"
+#include "nameless.h"
 #include "parent.h"
 
 #define VERSION_TIMEOUT_MS 5000
@@ -32,6 +37,10 @@ struct guest {
 	char **argv;
 	struct guest_network *networks;
 	unsigned int n;
+	struct guest_tap *taps;
+	unsigned int n_taps;
+	pid_t keeper; /* of the taps; 0: not running */
+	int life_fd;  /* write end of the keeper's pipe, for QEMU; -1: none */
 	bool daemonizes;
 	int relay_fd; /* read end of what networks print, or -1 */
 	int signal_fd;
@@ -123,6 +132,13 @@ int guest_cable_new(struct guest_network *n)
 {
 	int fds[2];
 
+	if (n->by_vhost) {
+		if (pipe2(fds, O_CLOEXEC) < 0)
+			return -errno;
+		n->conf->life_fd = fds[0];
+		n->guest_life_fd = fds[1];
+		return nameless_listen(&n->engine_fd, &n->guest_fd);
+	}
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
 		return -errno;
 	n->guest_fd = fds[0];
@@ -133,8 +149,10 @@ int guest_cable_new(struct guest_network *n)
 void guest_cable_done(struct guest_network *n)
 {
 	util_close(&n->guest_fd);
+	util_close(&n->guest_life_fd);
 	util_close(&n->engine_fd);
 	util_close(&n->ready_fd);
+	util_close(&n->conf->life_fd);
 }
 
 static int compare_ints(const void *a, const void *b)
@@ -142,10 +160,10 @@ static int compare_ints(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-/* Closes all but the first three and two more. */
-static int close_others(int a, int b)
+/* Closes all but the first three and three more (-1: none). */
+static int close_others(int a, int b, int c)
 {
-	int keep[] = {2, a, b};
+	int keep[] = {2, MAX(a, 2), MAX(b, 2), MAX(c, 2)};
 
 	qsort(keep, ARRAY_SIZE(keep), sizeof(keep[0]), compare_ints);
 	for (unsigned int i = 0; i < ARRAY_SIZE(keep); i++) {
@@ -175,7 +193,7 @@ static int serve(const struct guest *g, struct guest_network *n, int ready_fd, i
 	int r = redirect(relay_fd);
 
 	if (r == 0)
-		r = close_others(n->engine_fd, ready_fd);
+		r = close_others(n->engine_fd, n->conf->life_fd, ready_fd);
 	if (r == 0 && (setsid() < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
 			      sigprocmask(SIG_SETMASK, &g->mask, NULL) < 0))
 		r = -errno;
@@ -188,7 +206,7 @@ static int serve(const struct guest *g, struct guest_network *n, int ready_fd, i
 
 static int start_network(const struct guest *g, struct guest_network *n, int relay_fd)
 {
-	struct user_port p = {.kind = USER_PORT_FD, .fd = n->engine_fd};
+	struct user_port p = {.kind = USER_PORT_FD, .fd = n->engine_fd, .vhost = n->by_vhost};
 	_cleanup_close_ int ready = -1;
 	int fds[2], r = user_conf_add_port(n->conf, &p);
 
@@ -206,6 +224,7 @@ static int start_network(const struct guest *g, struct guest_network *n, int rel
 	if (n->pid == 0)
 		exit(serve(g, n, TAKE_FD(ready), relay_fd));
 	util_close(&n->engine_fd);
+	util_close(&n->conf->life_fd);
 	return 0;
 }
 
@@ -225,6 +244,8 @@ static int exit_status(int status)
 
 static void network_ended(struct guest *g, pid_t pid, int status)
 {
+	if (pid == g->keeper)
+		g->keeper = 0;
 	for (unsigned int i = 0; i < g->n; i++) {
 		if (g->networks[i].pid != pid)
 			continue;
@@ -318,6 +339,9 @@ static void end_networks(struct guest *g)
 		for (uint64_t now_ms; n_running(g) && (now_ms = clock_now_ms()) < end_ms;)
 			(void)wait_event(g, -1, (int)(end_ms - now_ms));
 	}
+	/* Downscripts take the time that they take. */
+	while (g->keeper)
+		(void)wait_event(g, -1, -1);
 	relay(g);
 }
 
@@ -328,13 +352,27 @@ static void exec_guest(struct guest *g, pid_t parent, int error_fd)
 	/* Should we be killed, QEMU is told, and its networks end with it. */
 	if (prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && getppid() == parent &&
 		sigprocmask(SIG_SETMASK, &g->mask, NULL) == 0) {
-		for (unsigned int i = 0; i < g->n; i++)
+		for (unsigned int i = 0; i < g->n; i++) {
 			(void)fcntl(g->networks[i].guest_fd, F_SETFD, 0);
+			(void)fcntl(g->networks[i].guest_life_fd, F_SETFD, 0);
+		}
+		for (unsigned int i = 0; i < g->n_taps; i++)
+			for (unsigned int k = 0; k < g->taps[i].spec->n_queues; k++)
+				(void)fcntl(g->taps[i].spec->fds[k], F_SETFD, 0);
+		if (g->life_fd >= 0)
+			(void)fcntl(g->life_fd, F_SETFD, 0);
 		(void)execvp(g->argv[0], g->argv);
 	}
 	error = errno;
 	(void)!write(error_fd, &error, sizeof(error));
 	_exit(CLI_NO_COMMAND);
+}
+
+static void close_taps(struct guest *g)
+{
+	for (unsigned int i = 0; i < g->n_taps; i++)
+		guest_tap_close(&g->taps[i]);
+	util_close(&g->life_fd);
 }
 
 /* 0 or -errno, also that of exec. */
@@ -355,8 +393,11 @@ static int start_guest(struct guest *g)
 		g->pid = 0;
 		return -errno;
 	}
-	for (unsigned int i = 0; i < g->n; i++)
+	for (unsigned int i = 0; i < g->n; i++) {
 		util_close(&g->networks[i].guest_fd);
+		util_close(&g->networks[i].guest_life_fd);
+	}
+	close_taps(g);
 	if (read(from, &error, sizeof(error)) != (ssize_t)sizeof(error))
 		return 0;
 	(void)waitpid(g->pid, &g->status, 0);
@@ -379,46 +420,109 @@ static int watch_signals(struct guest *g)
 	return g->signal_fd < 0 ? -errno : 0;
 }
 
-static int start_networks(struct guest *g)
+static void take_down(struct guest *g)
 {
-	_cleanup_close_ int to = -1;
-	int fds[2], r;
+	for (unsigned int i = 0; i < g->n_taps; i++)
+		(void)guest_tap_down(&g->taps[i], &g->mask);
+}
 
-	if (g->daemonizes) {
-		if (pipe2(fds, O_CLOEXEC) < 0)
-			return -errno;
-		g->relay_fd = fds[0];
-		to = fds[1];
-		if (fcntl(g->relay_fd, F_SETFL, O_NONBLOCK) < 0)
-			return -errno;
+/* In a process of its own: until the other end of the pipe is closed. */
+static void keep_taps(struct guest *g, int from, int relay_fd)
+{
+	char byte;
+
+	if (redirect(relay_fd) < 0 || (g->daemonizes && setsid() < 0) || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		_exit(CLI_FAILED);
+	for (unsigned int i = 0; i < g->n; i++)
+		guest_cable_done(&g->networks[i]);
+	util_close(&g->life_fd);
+	util_close(&g->relay_fd);
+	util_close(&g->signal_fd);
+	while (read(from, &byte, 1) < 0 && errno == EINTR)
+		continue;
+	take_down(g);
+	_exit(0);
+}
+
+/* Runs the scripts of all taps, and starts their keeper. 0, or the exit status. */
+static int start_taps(struct guest *g, int relay_fd)
+{
+	_cleanup_close_ int from = -1;
+	int fds[2];
+
+	for (unsigned int i = 0; i < g->n_taps; i++)
+		if (!guest_tap_up(&g->taps[i], &g->mask)) {
+			take_down(g);
+			return CLI_FAILED;
+		}
+	if (!g->n_taps)
+		return 0;
+	if (pipe2(fds, O_CLOEXEC) == 0) {
+		from = fds[0];
+		g->life_fd = fds[1];
+		(void)fflush(NULL);
+		g->keeper = fork();
+		if (g->keeper == 0)
+			keep_taps(g, from, relay_fd);
+		if (g->keeper > 0)
+			return 0;
+		g->keeper = 0;
 	}
+	log_error("cannot start the keeper of the taps: %s", strerror(errno));
+	take_down(g);
+	return CLI_FAILED;
+}
+
+/* 0, or the exit status. */
+static int wait_networks(struct guest *g)
+{
 	for (unsigned int i = 0; i < g->n; i++) {
-		r = start_network(g, &g->networks[i], to);
-		if (r < 0)
-			return r;
+		if (wait_ready(g, &g->networks[i]))
+			continue;
+		if (g->stopped)
+			return 128 + g->stopped;
+		relay(g);
+		log_error("network %s did not start", g->networks[i].name);
+		return CLI_FAILED;
 	}
 	return 0;
+}
+
+/* Where the output of what outlives us goes, of a QEMU that daemonizes. ret_to: its write end, or -1. */
+static int open_relay(struct guest *g, int *ret_to)
+{
+	int fds[2];
+
+	*ret_to = -1;
+	if (!g->daemonizes)
+		return 0;
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	g->relay_fd = fds[0];
+	*ret_to = fds[1];
+	return fcntl(g->relay_fd, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 }
 
 /* Everything up, and QEMU started: 0, or the exit status. */
 static int start(struct guest *g)
 {
+	_cleanup_close_ int to = -1;
 	int r = watch_signals(g);
 
 	if (r == 0)
-		r = start_networks(g);
+		r = open_relay(g, &to);
+	for (unsigned int i = 0; i < g->n && r == 0; i++)
+		r = start_network(g, &g->networks[i], to);
 	if (r < 0) {
 		log_error("cannot start a network: %s", strerror(-r));
 		return CLI_FAILED;
 	}
-	for (unsigned int i = 0; i < g->n; i++)
-		if (!wait_ready(g, &g->networks[i])) {
-			if (g->stopped)
-				return 128 + g->stopped;
-			relay(g);
-			log_error("network %s did not start", g->networks[i].name);
-			return CLI_FAILED;
-		}
+	r = wait_networks(g);
+	if (r == 0)
+		r = start_taps(g, to);
+	if (r != 0)
+		return r;
+	util_close(&to);
 	r = start_guest(g);
 	if (r < 0) {
 		log_error("cannot run %s: %s", g->argv[0], strerror(-r));
@@ -427,27 +531,31 @@ static int start(struct guest *g)
 	return 0;
 }
 
-int guest_run(char **argv, struct guest_network *networks, unsigned int n, bool daemonizes)
+int guest_run(const struct guest_config *c)
 {
-	struct guest g = {.argv = argv,
-		.networks = networks,
-		.n = n,
-		.daemonizes = daemonizes,
+	struct guest g = {.argv = c->argv,
+		.networks = c->networks,
+		.n = c->n_networks,
+		.taps = c->taps,
+		.n_taps = c->n_taps,
+		.life_fd = -1,
+		.daemonizes = c->daemonizes,
 		.relay_fd = -1,
 		.signal_fd = -1};
 	int status;
 
 	(void)fflush(NULL);
 	status = start(&g);
-	for (unsigned int i = 0; i < n; i++)
-		guest_cable_done(&networks[i]);
+	for (unsigned int i = 0; i < g.n; i++)
+		guest_cable_done(&g.networks[i]);
+	close_taps(&g);
 	while (status == 0 && g.pid)
 		(void)wait_event(&g, -1, -1);
 	if (status == 0)
 		status = exit_status(g.status);
 	relay(&g);
 	/* After a good start in the background, the networks stay for as long as QEMU does. */
-	if (!daemonizes || status != 0)
+	if (!g.daemonizes || status != 0)
 		end_networks(&g);
 	util_close(&g.relay_fd);
 	util_close(&g.signal_fd);

@@ -19,12 +19,14 @@
 #define NET_BITS_MAX     29 /* room for a router, a name server and a guest */
 #define MTU_MIN          576
 #define MTU_MAX          65520
+#define BUSY_POLL_MAX_US 1000
 
 void user_conf_init(struct user_conf *ret)
 {
 	*ret = (struct user_conf){
 		.net_be = htonl(NET_DEFAULT),
 		.mask_be = htonl(~0u << (32 - NET_DEFAULT_BITS)),
+		.life_fd = -1,
 	};
 }
 
@@ -100,6 +102,17 @@ bool user_conf_parse_mtu(const char *text, uint16_t *ret, struct conf_error *e)
 	if (!conf_number(text, strlen(text), 10, MTU_MIN, MTU_MAX, &v))
 		return conf_fail(e, 0, strlen(text), "'%.64s' is not a number of bytes from %d to %d", text,
 			MTU_MIN, MTU_MAX);
+	*ret = (uint16_t)v;
+	return true;
+}
+
+bool user_conf_parse_busy_poll(const char *text, uint16_t *ret, struct conf_error *e)
+{
+	uint64_t v;
+
+	if (!conf_number(text, strlen(text), 10, 0, BUSY_POLL_MAX_US, &v))
+		return conf_fail(e, 0, strlen(text), "'%.64s' is not a number of microseconds from 0 to %d", text,
+			BUSY_POLL_MAX_US);
 	*ret = (uint16_t)v;
 	return true;
 }

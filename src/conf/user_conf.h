@@ -46,16 +46,19 @@ struct user_forward {
 struct user_conf {
 	uint32_t net_be, mask_be, host_be, dns_be, dhcp_start_be; /* network order */
 	uint16_t mtu;
+	uint16_t busy_poll_us; /* 0: off */
 	char hostname[USER_NAME_BYTES], domainname[USER_NAME_BYTES], bootfile[USER_NAME_BYTES];
 	char search[USER_SEARCH_MAX][USER_NAME_BYTES];
 	unsigned int n_search;
-	bool restricted, no_host_loopback, no_peek_off, no_sandbox, isolated, stats, debug;
+	bool restricted, no_host_loopback, no_host, no_peek_off, no_sandbox, isolated, guest_servers;
+	bool stats, debug;
 	char pcap[USER_PATH_BYTES];    /* empty: none */
 	struct user_forward *forwards; /* heap */
 	unsigned int n_forwards;
 	struct user_port *ports; /* heap */
 	unsigned int n_ports;
 	char **command; /* after --, NULL if none; points into argv */
+	int life_fd;    /* the network ends when nobody has the other end of this pipe any more; -1: none */
 };
 
 /* The defaults: 10.0.2.0/24, no port; MTU 0: each port kind's own. host_be, dns_be and dhcp_start_be stay
@@ -83,6 +86,8 @@ bool user_conf_parse_port(const char *text, struct user_port *ret, struct conf_e
 bool user_conf_parse_addr(const char *text, uint32_t *ret_be, struct conf_error *e);
 /* 576 to 65520. */
 bool user_conf_parse_mtu(const char *text, uint16_t *ret, struct conf_error *e);
+/* 0 to 1000. */
+bool user_conf_parse_busy_poll(const char *text, uint16_t *ret, struct conf_error *e);
 /* A host or domain name, for DHCP: letters, digits, '-', '_' and '.'. */
 bool user_conf_parse_name(const char *text, char ret[USER_NAME_BYTES], struct conf_error *e);
 bool user_conf_parse_path(const char *text, char ret[USER_PATH_BYTES], struct conf_error *e);

@@ -14,6 +14,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,6 +29,8 @@
 #include "tap.h"
 #include "vhost_mem.h"
 #include "vhost_user.h"
+
+#define POLL_US 50u /* about what falling asleep and being woken takes */
 
 static_assert(MSG_PORT_ID_MAX == PORT_MAX, "the parent's port numbers");
 static_assert(MSG_PORT_NAME_BYTES == PORT_NAME_BYTES, "names pass unchanged");
@@ -113,6 +116,7 @@ static int new_vhost(struct engine *e, const struct msg *m, const struct port_ow
 		.name = m->port.name,
 		.listen_fd = m->port.kind == MSG_PORT_VHOST_LISTENING ? m->fd : -1,
 		.connected_fd = m->port.kind == MSG_PORT_VHOST_CONNECTED ? m->fd : -1,
+		.busy_poll = e->config->busy_poll_us != 0,
 		.warn = port_warning,
 		.warn_ctx = e,
 	};
@@ -171,11 +175,7 @@ static int add_port(struct engine *e, struct msg *m)
 		return r;
 	(void)TAKE_FD(m->fd);
 	if (outer) {
-		r = capture_port_wrap(outer, inner);
-		if (r < 0) {
-			(void)port_free(inner);
-			return r;
-		}
+		capture_port_wrap(outer, inner);
 	} else {
 		outer = inner;
 	}
@@ -221,6 +221,11 @@ static void say_stats(struct engine *e)
 	int n = gateway_stats(e->gateway, m.text.bytes, sizeof(m.text.bytes));
 
 	m.text.n_bytes = MIN((size_t)MAX(n, 0), sizeof(m.text.bytes) - 1);
+	if (e->capture) {
+		n = snprintf(m.text.bytes + m.text.n_bytes, sizeof(m.text.bytes) - m.text.n_bytes,
+			"capture %llu frames not written\n", (unsigned long long)capture_file_n_failures(e->capture));
+		m.text.n_bytes += MIN((size_t)MAX(n, 0), sizeof(m.text.bytes) - m.text.n_bytes - 1);
+	}
 	(void)say(e, &m);
 }
 
@@ -331,6 +336,11 @@ static int enter(struct engine *e)
 	return r;
 }
 
+static void capture_failed(void *ctx, int error)
+{
+	warn(ctx, "the capture is not complete: frames cannot be written (%s), and are left out", strerror(-error));
+}
+
 static int init(struct engine *e)
 {
 	struct gateway_config gc = e->config->gateway;
@@ -342,6 +352,9 @@ static int init(struct engine *e)
 		r = siphash_key_init(&gc.key);
 	if (r < 0)
 		return r;
+	cpu_set_t cpus;
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0 || CPU_COUNT(&cpus) > 1)
+		loop_set_poll(e->loop, MAX(e->config->busy_poll_us, POLL_US)); /* on a single processor only interrupts would come meanwhile */
 	gc.loop = e->loop;
 	gc.port_closed = port_closed;
 	gc.ctx = e;
@@ -352,8 +365,11 @@ static int init(struct engine *e)
 	e->owner = lan_owner(gateway_lan(e->gateway));
 	if (e->config->pcap_fd >= 0) {
 		r = capture_file_new(e->config->pcap_fd, e->config->pcap_snap_bytes, &e->capture);
-		if (r < 0)
+		if (r < 0) {
+			warn(e, "the capture cannot be written: %s", strerror(-r));
 			return r;
+		}
+		capture_file_on_failure(e->capture, capture_failed, e);
 	}
 	int source = loop_source_add(e->loop, on_parent, e);
 	if (source < 0)
@@ -373,6 +389,7 @@ int engine_run(const struct engine_config *c)
 	_cleanup_(done) struct engine e = {.config = c};
 
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* a capture at the limit of ulimit -f */
 	raise_descriptor_limit();
 	if (fcntl(c->msg_fd, F_SETFL, O_NONBLOCK) < 0)
 		return 1;

@@ -6,7 +6,8 @@
  *    add kernel code that a guest could reach and nothing else. Without it, a user namespace first, with
  *    our own ids mapped to themselves. Never a network namespace: the engine's sockets are the host's.
  * 3. The bounding set, which needs CAP_SETPCAP and reads /proc.
- * 4. An empty, read-only tmpfs as the root, the old one detached.
+ * 4. An empty, read-only tmpfs as the root, the old one detached. In a chroot whose root is no mount point
+ *    nothing can be detached: there the tmpfs is one that is mounted nowhere, and the root is changed to it.
  * 5. Root becomes nobody. A ping socket is allowed by group (net.ipv4.ping_group_range, checked at
  *    socket()), so that one group in that range is kept where there is one.
  * 6. All capabilities, then dumpable off: no ptrace by other processes of the same user. (Earlier it
@@ -162,13 +163,13 @@ static bool write_small(const char *path, const char *text)
 	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
 }
 
-static const char *namespace_remedy(void)
+const char *sandbox_namespace_remedy(void)
 {
 	char value[16];
 
 	read_small("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", value, sizeof(value));
 	if (value[0] == '1')
-		return "install an AppArmor profile for vmlan with the rule \"userns,\"";
+		return "install the AppArmor profile that comes with vmlan (apparmor/vmlan)";
 	read_small("/proc/sys/kernel/unprivileged_userns_clone", value, sizeof(value));
 	if (value[0] == '0')
 		return "sysctl -w kernel.unprivileged_userns_clone=1";
@@ -250,6 +251,26 @@ static bool unshare_mounts(bool privileged)
 	return unshare(CLONE_NEWNS) == 0;
 }
 
+/* By chroot(), which is as good once no capability is left and no descriptor leads out. Mounting anything at
+ * a path is not an option: the file system below may be shared with the host's other mount namespaces, to
+ * which the mount would spread, and in a chroot there is no path by which to end that. */
+static bool chroot_to_nothing(void)
+{
+	static const char *const settings[][2] = {{"nr_inodes", "2"}, {"nr_blocks", "1"}, {"mode", "0555"}};
+	_cleanup_close_ int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+
+	if (fs < 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
+		if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, settings[i][0], settings[i][1], 0) < 0)
+			return false;
+	if (syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return false;
+	_cleanup_close_ int root = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC,
+		MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSUID);
+	return root >= 0 && fchdir(root) == 0 && chroot(".") == 0;
+}
+
 /* Any folder will do to mount on: it goes away with everything else. */
 static bool mount_and_pivot(void)
 {
@@ -257,7 +278,7 @@ static bool mount_and_pivot(void)
 	bool mounted = false;
 
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return false;
+		return errno == EINVAL && chroot_to_nothing(); /* no mount point */
 	for (size_t i = 0; i < ARRAY_SIZE(places) && !mounted; i++)
 		mounted = mount("none", places[i], "tmpfs", MS_NODEV | MS_NOEXEC | MS_NOSUID,
 				  "nr_inodes=2,nr_blocks=1,mode=0555") == 0 &&
@@ -377,7 +398,7 @@ int sandbox_enter(pid_t parent, char ret_missing[SANDBOX_TEXT_BYTES])
 		return -EPERM;
 	bool privileged = has_cap(CAP_SYS_ADMIN);
 	bool is_root = geteuid() == 0 && has_cap(CAP_SETUID) && has_cap(CAP_SETGID);
-	const char *remedy = namespace_remedy();
+	const char *remedy = sandbox_namespace_remedy();
 	gid_t ping_group;
 	const gid_t *kept = is_root && find_ping_group(&ping_group) ? &ping_group : NULL;
 	int r = drop_bounding_set();
@@ -390,9 +411,10 @@ int sandbox_enter(pid_t parent, char ret_missing[SANDBOX_TEXT_BYTES])
 			remedy);
 	if (r == 0 && is_root && privileged && !become_nobody(kept))
 		report(&missing, "runs as root, since there is no user %d here", NOBODY);
-	/* A new user namespace came with a full set of everything. */
+	/* A new user namespace came with a full set of everything; where AppArmor makes it a powerless one, not
+	 * even this can be dropped, nor gained from. */
 	if (r == 0 && capng_get_caps_process() == 0)
-		r = drop_bounding_set();
+		(void)drop_bounding_set();
 	if (r == 0)
 		r = drop_caps();
 	if (r == 0)

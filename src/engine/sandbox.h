@@ -16,5 +16,8 @@
  * -errno: one of the two failed; no guest's byte may be read. */
 int sandbox_enter(pid_t parent, char ret_missing[SANDBOX_TEXT_BYTES]);
 
+/* What would let this host give a user namespace that is of use; reads /proc. */
+const char *sandbox_namespace_remedy(void);
+
 /* The system calls that are allowed: the i-th one's name and who makes it, NULL after the last. */
 const char *sandbox_call(unsigned int i, const char **ret_users);

@@ -23,6 +23,7 @@ enum flow_kind {
 	FLOW_FREE,
 	FLOW_TCP,
 	FLOW_UDP,
+	FLOW_UDP_IN, /* begun by a client from outside, through a forward: has a cap of its own */
 	FLOW_PING,
 	FLOW_KIND_MAX,
 };
@@ -50,6 +51,7 @@ struct flow_tcp {
 	uint32_t recover;                   /* rewound up to here */
 	uint32_t rcv_nxt, rcv_adv;          /* from the guest; right edge advertised */
 	uint32_t rcv_looked;                /* rcv_nxt when the socket's room was last looked at */
+	uint32_t rcv_acked;                 /* rcv_nxt as last said to the guest */
 	uint32_t n_discard;                 /* acknowledged by the guest, still in the socket */
 	uint32_t peek_off;                  /* where the kernel will peek next */
 	uint32_t rto_ms, srtt8_ms, rttvar4_ms; /* scaled as RFC 6298's reference code does */
@@ -77,6 +79,7 @@ struct flow {
 	uint64_t timer_due_ms; /* 0: not set */
 	uint64_t used_ms;      /* last traffic */
 	struct ip_addr host;   /* the real destination, after the policy mapped it */
+	uint32_t host_scope;   /* the interface of an IPv6 link-local one; else 0 */
 	uint16_t host_port;
 	struct mac guest_mac;
 	bool in_work;

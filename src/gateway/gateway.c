@@ -10,7 +10,6 @@
 #include "udp.h"
 
 #define FLOWS_DEFAULT     16384u
-#define DESCRIPTORS_SPARE 256u /* ports, forwards' listeners, sockets opened ahead, the engine's own */
 #define WINDOW_CAP_BYTES  (4u << 20)
 #define WINDOW_CAP_LEAST  (128u << 10)
 #define WINDOWS_BYTES     (8u << 20) /* of all busy flows: what a queue of 8192 frames surely holds */
@@ -36,6 +35,7 @@ static void timer_due(void *ctx, struct flow *f)
 		gw_tcp_timer_due(g, f);
 		break;
 	case FLOW_UDP:
+	case FLOW_UDP_IN:
 		gw_udp_timer_due(g, f);
 		break;
 	default:
@@ -184,6 +184,8 @@ static enum drop_reason input_ip4(struct gateway *g, struct gw_pkt *k)
 		return reason;
 	if (!source_ok(g, &k->ip) || mac_is_group(&k->eth.src))
 		return DROP_FORGED_SOURCE;
+	g->source_be = k->ip.src_be;
+	g->source_mac = k->eth.src;
 	k->l4 = ETH_HEADER_BYTES + (size_t)k->ip.header_bytes;
 	if (unlikely(ip4_is_fragment(&k->ip)))
 		return input_fragment(g, k);
@@ -229,6 +231,10 @@ static void gw_input(void *ctx, struct port *p, const struct frame *frames, unsi
 			gw_drop(g, p, reason);
 	}
 	gw_udp_flush(g);
+	if (g->source_be) {
+		gw_neigh_learn(g, p, g->source_be, &g->source_mac);
+		g->source_be = 0;
+	}
 }
 
 static void mark_flow(void *ctx, struct flow *f)
@@ -260,6 +266,7 @@ static void abort_flow(void *ctx, struct flow *f)
 		gw_tcp_abort(g, f);
 		break;
 	case FLOW_UDP:
+	case FLOW_UDP_IN:
 		gw_udp_end(g, f);
 		break;
 	default:
@@ -318,15 +325,20 @@ static bool gateway_work(void *ctx)
 static int make_flows(struct gateway *g)
 {
 	struct flow_config fc = {.key = g->c.key, .n_max = 4 * FLOWS_DEFAULT};
+	uint32_t n_other = g->c.n_descriptors ? g->c.n_descriptors : GATEWAY_DESCRIPTORS;
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < fc.n_max + DESCRIPTORS_SPARE)
-		fc.n_max = (uint32_t)MAX(limit.rlim_cur, 2 * DESCRIPTORS_SPARE) - DESCRIPTORS_SPARE;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		if (limit.rlim_cur < (rlim_t)n_other + GATEWAY_FLOWS_LEAST)
+			return -EMFILE;
+		fc.n_max = (uint32_t)MIN(limit.rlim_cur - n_other, (rlim_t)fc.n_max);
+	}
 	/* One port never takes everything: the others keep a quarter. */
 	uint32_t n = MIN(g->c.n_flows_max ? g->c.n_flows_max : FLOWS_DEFAULT, fc.n_max - fc.n_max / 4);
 
 	fc.n_port_max[FLOW_TCP] = n;
 	fc.n_port_max[FLOW_UDP] = MAX(n / 4, 64u);
+	fc.n_port_max[FLOW_UDP_IN] = fc.n_port_max[FLOW_UDP]; /* these hold no descriptor */
 	fc.n_port_max[FLOW_PING] = MIN(MAX(n / 4, 16u), 256u);
 	return flow_table_new(&fc, &g->flows);
 }
@@ -348,6 +360,7 @@ static int make_tables(struct gateway *g)
 		.dhcp_start_be = g->c.dhcp_start_be,
 		.n_leases = g->c.n_leases ? g->c.n_leases : GATEWAY_LEASES,
 		.mtu = g->c.mtu,
+		.mtu_unasked = g->c.tell_mtu,
 		.restricted = g->c.restricted,
 		.hostname = g->c.hostname,
 		.domainname = g->c.domainname,
@@ -388,6 +401,7 @@ int gateway_new(const struct gateway_config *c, struct gateway **ret)
 	g->sock = c->sock;
 	g->window_cap = WINDOW_CAP_BYTES;
 	g->timer = (struct loop_timer){.fn = wheel_due, .ctx = g};
+	g->ack_timer = (struct loop_timer){.fn = gw_tcp_flush_acks, .ctx = g};
 	g->accept_timer = (struct loop_timer){.fn = gw_tcp_listen_again, .ctx = g};
 	g->scratch = malloc(GW_SCRATCH_BYTES);
 	r = g->scratch ? make_tables(g) : -ENOMEM;
@@ -399,6 +413,7 @@ int gateway_new(const struct gateway_config *c, struct gateway **ret)
 			.gateway_mac = c->mac,
 			.gateway_be = {c->host_be, gw_is_dns(g, c->dns_be) ? c->dns_be : c->host_be},
 			.isolated = c->isolated,
+			.guest_servers = c->guest_servers,
 			.input = gw_input,
 			.room = gw_room,
 			.port_closed = gw_port_closed,
@@ -431,6 +446,7 @@ struct gateway *gateway_free(struct gateway *g)
 		(void)g->sock.ops->close(g->sock.ctx, g->pool[--g->n_pool]);
 	loop_timer_clear(g->loop, &g->timer);
 	loop_timer_clear(g->loop, &g->accept_timer);
+	loop_timer_clear(g->loop, &g->ack_timer);
 	gw_udp_done(g);
 	lan_free(g->lan);
 	flow_table_free(g->flows);
@@ -461,10 +477,18 @@ int gateway_add_forward(struct gateway *g, const struct gateway_forward *f)
 	return 0;
 }
 
+static void resolvers_changed(void *ctx, struct flow *f)
+{
+	if (f->key.kind == FLOW_UDP)
+		gw_udp_resolvers_changed(ctx, f);
+}
+
 void gateway_set_resolvers(struct gateway *g, const union sock_addr *servers, unsigned int n)
 {
+	memset(g->resolvers, 0, sizeof(g->resolvers));
 	g->n_resolvers = MIN(n, (unsigned int)GATEWAY_DNS_MAX);
 	memcpy(g->resolvers, servers, g->n_resolvers * sizeof(*servers));
 	g->resolver = 0;
 	g->dns_asked_ms = 0;
+	flow_for_each(g->flows, UINT16_MAX, resolvers_changed, g);
 }

@@ -11,6 +11,8 @@
 #define GATEWAY_SEARCH_MAX    8
 #define GATEWAY_NAME_BYTES    256
 #define GATEWAY_FORWARDS_MAX  1024
+#define GATEWAY_FLOWS_LEAST   256
+#define GATEWAY_DESCRIPTORS   128 /* sockets opened ahead, and some */
 #define GATEWAY_LEASES        16 /* as QEMU's */
 #define GATEWAY_LEASES_MAX    256
 
@@ -23,6 +25,7 @@ struct gateway_config {
 	unsigned int n_leases; /* 0: GATEWAY_LEASES; at most GATEWAY_LEASES_MAX */
 	struct mac mac;
 	uint16_t mtu; /* of the guest's link: 576 to 65520 */
+	bool tell_mtu; /* by DHCP, also to guests that do not ask for it */
 
 	char hostname[GATEWAY_NAME_BYTES]; /* option 12; empty: none */
 	char domainname[GATEWAY_NAME_BYTES];
@@ -32,11 +35,14 @@ struct gateway_config {
 
 	bool restricted;       /* QEMU's restrict=on */
 	bool no_host_loopback; /* .2 is not the host's loopback */
+	bool no_host;          /* nor do other addresses of the host lead to it */
 	bool no_dhcp;          /* the interface is configured by other means */
 	bool no_peek_off;      /* as on kernels before 6.9 */
 	bool isolated;
+	bool guest_servers;    /* guests may be DHCP servers and routers for each other */
 
 	uint32_t n_flows_max;      /* of one port, of each kind; 0: a default that fits the descriptors */
+	uint32_t n_descriptors;    /* of the process, besides those of flows; 0: GATEWAY_DESCRIPTORS */
 	struct siphash_key key;
 
 	/* A port's other end went away; final: for good. May be NULL. */
@@ -55,6 +61,7 @@ struct gateway_forward {
 
 struct gateway;
 
+/* 0 or -errno; -EMFILE: RLIMIT_NOFILE leaves fewer than GATEWAY_FLOWS_LEAST for flows. */
 int gateway_new(const struct gateway_config *c, struct gateway **ret);
 struct gateway *gateway_free(struct gateway *g);
 
@@ -64,7 +71,9 @@ struct lan *gateway_lan(struct gateway *g);
 /* 0 or -errno; on error the descriptor is still the caller's. */
 int gateway_add_forward(struct gateway *g, const struct gateway_forward *f);
 
-/* The host's resolvers, in order of preference, whenever they change. */
+/* The host's resolvers, in order of preference, whenever they change. Queries on their way to one that is
+ * not among them are dropped. With none, a guest that asks is refused at once (ICMP port unreachable,
+ * RST) and so does not wait: the old ones are of a network that the host has left. */
 void gateway_set_resolvers(struct gateway *g, const union sock_addr *servers, unsigned int n);
 
 /* Human-readable counters and limits (--stats), written to buf; returns the length as snprintf() does. */

@@ -17,6 +17,7 @@
 #define GW_NEIGH_PORT    32   /* of one port */
 #define GW_NEIGH_MAX     (PORT_MAX * GW_NEIGH_PORT)
 #define GW_SOCK_POOL     32   /* TCP sockets opened ahead */
+#define GW_HELD_ACKS     64   /* acknowledgements that wait; more are sent at once */
 #define GW_HEAD_MAX      (ETH_HEADER_BYTES + IP4_HEADER_BYTES + 60)
 #define GW_SCRATCH_BYTES 65536u
 #define GW_SILENCE_MS    2000 /* a guest not heard for so long may have been paused */
@@ -75,6 +76,8 @@ struct gateway {
 	unsigned int n_forwards;
 	struct gw_neigh neigh[GW_NEIGH_MAX];
 	unsigned int n_neigh; /* entries ever used: those above were never */
+	uint32_t source_be; /* of the last IPv4 packet of the batch that is being handled; 0: none */
+	struct mac source_mac;
 
 	union sock_addr resolvers[GATEWAY_DNS_MAX];
 	unsigned int n_resolvers, resolver; /* the one in use */
@@ -87,6 +90,9 @@ struct gateway {
 	bool udp_segment;
 	bool ping_hinted;
 	uint16_t ip_id;
+	struct loop_timer ack_timer;
+	uint32_t held_acks[GW_HELD_ACKS]; /* numbers of flows */
+	unsigned int n_held_acks;
 	uint32_t n_busy;     /* flows that had work in one batch, of late */
 	uint32_t window_cap; /* bytes a TCP flow may have on the way from its guest */
 
@@ -112,6 +118,22 @@ static inline bool gw_is_dns(const struct gateway *g, uint32_t addr_be)
 static inline bool gw_is_ours(const struct gateway *g, uint32_t addr_be)
 {
 	return addr_be == g->c.host_be || gw_is_dns(g, addr_be);
+}
+
+/* The host's end of a flow as a socket address, and back. */
+static inline socklen_t gw_host_addr(const struct flow *f, union sock_addr *ret)
+{
+	socklen_t n = sock_addr_set(ret, &f->host, f->host_port);
+
+	if (ret->sa.sa_family == AF_INET6)
+		ret->in6.sin6_scope_id = f->host_scope;
+	return n;
+}
+
+static inline void gw_host_set(struct flow *f, const union sock_addr *a)
+{
+	(void)sock_addr_get(a, &f->host, &f->host_port);
+	f->host_scope = a->sa.sa_family == AF_INET6 ? a->in6.sin6_scope_id : 0;
 }
 
 static inline void gw_drop(struct gateway *g, const struct port *p, enum drop_reason reason)
@@ -140,9 +162,8 @@ enum gw_verdict {
 	GW_UNREACHABLE, /* tell the guest: no such host */
 	GW_SILENT,      /* drop */
 };
-/* Where the guest's destination really is. */
-enum gw_verdict gw_map(struct gateway *g, uint8_t proto, uint32_t dst_be, uint16_t dst_port, struct ip_addr *ret,
-		uint16_t *ret_port);
+/* Where the guest's destination really is; *ret is set where that is allowed. */
+enum gw_verdict gw_map(struct gateway *g, uint8_t proto, uint32_t dst_be, uint16_t dst_port, union sock_addr *ret);
 /* The reverse, for a client that comes in by a forward: as which address the guest sees it. */
 uint32_t gw_unmap(const struct gateway *g, uint32_t client_be);
 /* A query went unanswered: the next resolver is used from now on. */
@@ -182,6 +203,8 @@ void gw_udp_end(struct gateway *g, struct flow *f);
 /* Room on a port again, or a flow that had more: goes on reading. */
 void gw_udp_work(struct gateway *g, struct flow *f);
 void gw_udp_timer_due(struct gateway *g, struct flow *f);
+/* Ends a flow to a resolver that is one no more: the client asks again, and reaches one that is. */
+void gw_udp_resolvers_changed(struct gateway *g, struct flow *f);
 
 /* gw_tcp.c */
 int gw_tcp_init(struct gateway *g);
@@ -189,6 +212,7 @@ enum drop_reason gw_tcp_input(struct gateway *g, struct gw_pkt *k);
 void gw_tcp_event(void *ctx, uint32_t number, uint32_t events);
 void gw_tcp_listen_event(void *ctx, uint32_t forward, uint32_t events);
 void gw_tcp_listen_again(void *ctx, uint64_t now_ms); /* the accept_timer */
+void gw_tcp_flush_acks(void *ctx, uint64_t now_ms); /* those that were held: the ack_timer */
 void gw_tcp_work(struct gateway *g, struct flow *f);
 void gw_tcp_timer_due(struct gateway *g, struct flow *f);
 /* The guest is heard again after a silence. */

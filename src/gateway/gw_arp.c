@@ -2,10 +2,11 @@
 /* ARP, and which guest has which address.
  *
  * The gateway answers for its own two addresses, and for no other: a guest that asks for another guest
- * is answered by it. Addresses are learnt from ARP and from the first packet of a flow, at most
- * GW_NEIGH_PORT behind one port (the longest unused goes first), so that a guest with invented addresses
- * displaces only its own. An address that another port holds is not taken over while that one is in
- * use: of two clones the first keeps the inbound forwards. */
+ * is answered by it. Addresses are learnt from ARP, from the first packet of a flow, and from one packet of
+ * each batch, which keeps those in use fresh at next to no cost; at most GW_NEIGH_PORT behind one port (the
+ * longest unused goes first), so that a guest with invented addresses displaces only its own. An address
+ * that another port holds is not taken over while that one is in use: of two clones the first keeps the
+ * inbound forwards. */
 #include "gw.h"
 
 #include "arp.h"

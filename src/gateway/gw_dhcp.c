@@ -300,7 +300,7 @@ static void draft_add_settings(struct draft *d, const struct exchange *x, const 
 		draft_add(d, DHCP4_OPT_ROUTER, &s->host_be, 4);
 	if (s->dns_be)
 		draft_add(d, DHCP4_OPT_DNS, &s->dns_be, 4);
-	if (s->mtu)
+	if (s->mtu && (s->mtu_unasked || wants(x->m, DHCP4_OPT_MTU)))
 		draft_add(d, DHCP4_OPT_MTU, mtu, 2);
 	draft_add_text(d, DHCP4_OPT_HOSTNAME, s->hostname);
 	draft_add_text(d, DHCP4_OPT_DOMAIN, s->domainname);
@@ -714,6 +714,7 @@ int dhcp_server_init(struct dhcp_server *ret, const struct dhcp_config *c)
 	*ret = (struct dhcp_server){
 		.lease_s = c->lease_s ? c->lease_s : DHCP_LEASE_S,
 		.mtu = c->mtu,
+		.mtu_unasked = c->mtu_unasked,
 		.restricted = c->restricted,
 		.taken = c->taken,
 		.ctx = c->ctx,

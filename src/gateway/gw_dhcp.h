@@ -24,7 +24,8 @@ struct dhcp_config {
 	unsigned int n_port_leases; /* of one port; 0: n_leases. With n guests' ports, n_leases / n of them
 	                               is what keeps one port from starving the others. */
 	uint32_t lease_s;           /* option 51; 0: DHCP_LEASE_S */
-	uint16_t mtu;               /* option 26; 0: none */
+	uint16_t mtu;               /* option 26, for clients that ask for it; 0: none */
+	bool mtu_unasked;           /* for all of them */
 	bool restricted;            /* no router (option 3) */
 	const char *hostname;       /* option 12 */
 	const char *domainname;     /* option 15 */
@@ -71,7 +72,7 @@ struct dhcp_server {
 	uint32_t net_be, mask_be, host_be, dns_be;
 	uint32_t n_port_leases, lease_s;
 	uint16_t mtu;
-	bool restricted;
+	bool mtu_unasked, restricted;
 	char hostname[DHCP_NAME_BYTES], domainname[DHCP_NAME_BYTES];
 	char bootfile[DHCP_NAME_BYTES], tftp_server_name[DHCP_NAME_BYTES];
 	uint8_t search[DHCP_SEARCH_BYTES];

@@ -6,10 +6,12 @@
  * its own; replies come back with the guest's. Nothing is answered on behalf of a host that did not.
  *
  * ICMP errors that the host's sockets collect (IP_RECVERR) are passed on with their real sender, so that
- * traceroute and path MTU discovery work: the packet that an error quotes is rebuilt from the flow. */
+ * traceroute and path MTU discovery work: the packet that an error quotes is rebuilt from the flow. Those of
+ * IPv6 sockets (to an IPv6 resolver) are translated first. */
 #include "gw.h"
 
 #include <linux/errqueue.h>
+#include <netinet/icmp6.h>
 
 #include "csum.h"
 #include "tcp.h"
@@ -20,6 +22,7 @@
 #define PING_BURST      32
 #define ERROR_BURST     16
 #define QUOTE_BYTES     (IP4_HEADER_BYTES + 8)
+#define IP6_MORE_BYTES  20 /* that an IPv6 header has */
 
 bool gw_icmp_of_errno(int error, uint8_t *ret_code)
 {
@@ -91,6 +94,7 @@ static void quote_l4(const struct flow *f, struct wr *w, struct ip4 *ip, const u
 		wr_u32(w, f->tcp.rcv_nxt - 1);
 		break;
 	case FLOW_UDP:
+	case FLOW_UDP_IN:
 		ip->proto = IP_PROTO_UDP;
 		udp_emit(w, &(struct udp){.src_port = f->key.guest_port, .dst_port = f->key.remote_port});
 		break;
@@ -128,12 +132,46 @@ void gw_icmp_error_flow(struct gateway *g, struct flow *f, uint32_t from_be, uin
 	error_flow(g, f, from_be, &(struct icmp4){.type = type, .code = code, .rest = rest}, echo);
 }
 
+/* The ICMPv4 message for an ICMPv6 one (RFC 7915, 5.2); false: there is none. */
+static bool translate_icmp6(const struct sock_extended_err *e, struct icmp4 *ret)
+{
+	switch (e->ee_type) {
+	case ICMP6_DST_UNREACH:
+		ret->type = ICMP4_UNREACHABLE;
+		ret->code = e->ee_code == ICMP6_DST_UNREACH_ADMIN ? ICMP4_UNREACH_PROHIBITED
+				: e->ee_code == ICMP6_DST_UNREACH_NOPORT ? ICMP4_UNREACH_PORT
+									 : ICMP4_UNREACH_HOST;
+		return true;
+	case ICMP6_PACKET_TOO_BIG:
+		ret->type = ICMP4_UNREACHABLE;
+		ret->code = ICMP4_UNREACH_FRAG_NEEDED;
+		ret->rest = MIN(MAX(e->ee_info, 1280u), 65535u) - IP6_MORE_BYTES;
+		return true;
+	case ICMP6_TIME_EXCEEDED:
+		ret->type = ICMP4_TIME_EXCEEDED;
+		ret->code = e->ee_code;
+		return true;
+	case ICMP6_PARAM_PROB:
+		ret->type = ICMP4_UNREACHABLE;
+		ret->code = ICMP4_UNREACH_PROTOCOL;
+		return e->ee_code == ICMP6_PARAMPROB_NEXTHEADER;
+	default:
+		return false;
+	}
+}
+
 static void pass_error(struct gateway *g, struct flow *f, const struct sock_extended_err *e, const uint8_t *data)
 {
 	struct icmp4 icmp = {.type = ICMP4_UNREACHABLE};
 	uint32_t from_be = g->c.host_be;
 
-	if (e->ee_origin == SO_EE_ORIGIN_ICMP) {
+	if (e->ee_origin == SO_EE_ORIGIN_ICMP6) {
+		if (!translate_icmp6(e, &icmp))
+			return;
+		/* A router on the way has no address that the guest knows. */
+		if (icmp.type == ICMP4_UNREACHABLE && icmp.code == ICMP4_UNREACH_PORT)
+			from_be = ip_addr_4(&f->key.remote);
+	} else if (e->ee_origin == SO_EE_ORIGIN_ICMP) {
 		const struct sockaddr_in *offender = (const struct sockaddr_in *)(const void *)SO_EE_OFFENDER(e);
 
 		icmp.type = e->ee_type;
@@ -165,7 +203,8 @@ void gw_drain_errors(struct gateway *g, struct flow *f)
 		if (g->sock.ops->recvmsg(g->sock.ctx, f->fd, &m, MSG_ERRQUEUE) < 0)
 			return;
 		for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
-			if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR &&
+			if (((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
+					(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR)) &&
 					c->cmsg_len >= CMSG_LEN(sizeof(struct sock_extended_err) + sizeof(struct sockaddr_in)))
 				pass_error(g, f, (const struct sock_extended_err *)(const void *)CMSG_DATA(c), data);
 	}
@@ -201,7 +240,7 @@ static int open_ping(struct gateway *g, struct flow *f)
 {
 	const int on = 1;
 	union sock_addr sa;
-	socklen_t n = sock_addr_set(&sa, &f->host, 0);
+	socklen_t n = gw_host_addr(f, &sa);
 	int r = g->sock.ops->open(g->sock.ctx, AF_INET, SOCK_DGRAM, IPPROTO_ICMP);
 
 	if (r < 0)
@@ -237,12 +276,11 @@ static struct flow *ping_flow(struct gateway *g, struct gw_pkt *k, uint16_t id, 
 		.kind = FLOW_PING,
 	};
 	struct flow *f = flow_find(g->flows, &key);
-	struct ip_addr host;
-	uint16_t port;
+	union sock_addr host;
 
 	if (f)
 		return f;
-	enum gw_verdict verdict = gw_map(g, IP_PROTO_ICMP, k->ip.dst_be, 0, &host, &port);
+	enum gw_verdict verdict = gw_map(g, IP_PROTO_ICMP, k->ip.dst_be, 0, &host);
 	*ret = verdict == GW_UNREACHABLE ? DROP_NO_ROUTE : DROP_POLICY;
 	if (verdict == GW_UNREACHABLE)
 		gw_icmp_error(g, k, ICMP4_UNREACHABLE, ICMP4_UNREACH_HOST, 0);
@@ -261,7 +299,7 @@ static struct flow *ping_flow(struct gateway *g, struct gw_pkt *k, uint16_t id, 
 		if (!f)
 			return NULL;
 	}
-	f->host = host;
+	gw_host_set(f, &host);
 	int r = open_ping(g, f);
 	if (r < 0) {
 		*ret = ping_failed(g, k, -r);

@@ -2,8 +2,14 @@
 /* What a guest may reach, and where it really is.
  *
  * .2 (host) is the host's loopback, .3 (dns) its resolver; all else is what it says. Nothing a guest
- * names can be the host's loopback but through .2: 127/8 as a destination is refused, as is 0/8. */
+ * names can be the host's loopback but through .2: 127/8 as a destination is refused, as is 0/8.
+ *
+ * Other addresses of the host are destinations like any, unless no_host closes them. Which addresses are
+ * the host's is asked of the kernel each time, by binding a socket to the one in question: there is no list
+ * that could be late when an address comes. */
 #include "gw.h"
+
+#define DISCARD_PORT 9
 
 static bool in_net(const struct gateway *g, uint32_t a_be)
 {
@@ -16,19 +22,40 @@ static bool is_broadcast(const struct gateway *g, uint32_t a_be)
 	return in_net(g, a_be) && ((a_be | g->c.mask_be) == INADDR_BROADCAST || (a_be & ~g->c.mask_be) == 0);
 }
 
-static enum gw_verdict map_resolver(struct gateway *g, uint16_t port, struct ip_addr *ret, uint16_t *ret_port)
+static enum gw_verdict map_resolver(struct gateway *g, uint16_t port, union sock_addr *ret)
 {
-	if (port != 53)
+	if (port != 53 || g->n_resolvers == 0)
 		return GW_REFUSE;
-	if (g->n_resolvers == 0 || !sock_addr_get(&g->resolvers[g->resolver], ret, ret_port))
-		return GW_UNREACHABLE;
+	*ret = g->resolvers[g->resolver];
 	return GW_ALLOW;
 }
 
-enum gw_verdict gw_map(struct gateway *g, uint8_t proto, uint32_t dst_be, uint16_t dst_port, struct ip_addr *ret,
-		uint16_t *ret_port)
+/* Whether an address is one of this host's own. When in doubt, it is. */
+static bool is_host_addr(struct gateway *g, uint32_t addr_be)
+{
+	struct ip_addr addr = ip_addr_from4(addr_be);
+	union sock_addr sa;
+	socklen_t n = sock_addr_set(&sa, &addr, 0);
+	int fd = g->sock.ops->open(g->sock.ctx, AF_INET, SOCK_DGRAM, IPPROTO_UDP);
+
+	if (fd < 0)
+		return true;
+	int r = g->sock.ops->bind(g->sock.ctx, fd, &sa.sa, n);
+	bool ours = r != -EADDRNOTAVAIL;
+	if (r == 0) {
+		/* With net.ipv4.ip_nonlocal_bind any address can be bound to, but none that is not ours be sent
+		 * from (ENETUNREACH); a broadcast address cannot be connected to (EACCES). */
+		n = sock_addr_set(&sa, &addr, DISCARD_PORT);
+		ours = g->sock.ops->connect(g->sock.ctx, fd, &sa.sa, n) == 0;
+	}
+	(void)g->sock.ops->close(g->sock.ctx, fd);
+	return ours;
+}
+
+enum gw_verdict gw_map(struct gateway *g, uint8_t proto, uint32_t dst_be, uint16_t dst_port, union sock_addr *ret)
 {
 	uint32_t dst = ntohl(dst_be);
+	struct ip_addr addr = ip_addr_from4(dst_be);
 
 	if (dst >> 24 == 127 || dst >> 24 == 0 || dst >= 0xe0000000)
 		return GW_SILENT; /* loopback, this network, multicast, reserved, broadcast */
@@ -36,16 +63,18 @@ enum gw_verdict gw_map(struct gateway *g, uint8_t proto, uint32_t dst_be, uint16
 		return GW_SILENT;
 	if (g->c.restricted)
 		return proto == IP_PROTO_TCP ? GW_REFUSE : GW_SILENT;
-	*ret_port = dst_port;
 	if (gw_is_dns(g, dst_be))
-		return map_resolver(g, dst_port, ret, ret_port);
+		return map_resolver(g, dst_port, ret);
 	if (dst_be == g->c.host_be) {
-		*ret = ip_addr_from4(htonl(INADDR_LOOPBACK));
-		return g->c.no_host_loopback ? GW_REFUSE : GW_ALLOW;
+		addr = ip_addr_from4(htonl(INADDR_LOOPBACK));
+		(void)sock_addr_set(ret, &addr, dst_port);
+		return g->c.no_host_loopback || g->c.no_host ? GW_REFUSE : GW_ALLOW;
 	}
 	if (in_net(g, dst_be))
 		return GW_UNREACHABLE; /* another guest would have been reached on the segment */
-	*ret = ip_addr_from4(dst_be);
+	if (g->c.no_host && is_host_addr(g, dst_be))
+		return GW_REFUSE;
+	(void)sock_addr_set(ret, &addr, dst_port);
 	return GW_ALLOW;
 }
 

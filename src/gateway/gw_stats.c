@@ -36,8 +36,9 @@ static void put_port(struct gateway *g, struct text *t, const struct port *p)
 	put(t, "  to guest   %llu frames %llu bytes, no room %llu, closed %llu\n", (unsigned long long)p->n.tx_frames,
 			(unsigned long long)p->n.tx_bytes, (unsigned long long)p->n.tx_no_room,
 			(unsigned long long)p->n.n_closed);
-	put(t, "  flows      tcp %u udp %u ping %u\n", flow_count(g->flows, p->id, FLOW_TCP),
-			flow_count(g->flows, p->id, FLOW_UDP), flow_count(g->flows, p->id, FLOW_PING));
+	put(t, "  flows      tcp %u udp %u udp-forwarded %u ping %u\n", flow_count(g->flows, p->id, FLOW_TCP),
+			flow_count(g->flows, p->id, FLOW_UDP), flow_count(g->flows, p->id, FLOW_UDP_IN),
+			flow_count(g->flows, p->id, FLOW_PING));
 	for (int i = 1; i < DROP_REASON_MAX; i++)
 		if (g->drops[p->id][i])
 			put(t, "  dropped    %-14s %llu\n", drop_reason_name((enum drop_reason)i),
@@ -50,6 +51,7 @@ static void put_limits(struct gateway *g, struct text *t)
 	put(t, "  tcp flows  %u: the longest idle that is not established goes first, else the new one is refused\n",
 			flow_max(g->flows, FLOW_TCP));
 	put(t, "  udp flows  %u: the longest idle goes first\n", flow_max(g->flows, FLOW_UDP));
+	put(t, "  udp flows of forwards %u: the longest idle goes first\n", flow_max(g->flows, FLOW_UDP_IN));
 	put(t, "  pings      %u: the longest idle goes first\n", flow_max(g->flows, FLOW_PING));
 	put(t, "  leases     %u: the longest expired goes first, else no answer\n", g->dhcp.table.n_leases);
 	put(t, "  datagrams in reassembly %u: the oldest goes first\n", REASS_PORT_MAX);
@@ -72,8 +74,9 @@ int gateway_stats(struct gateway *g, char *buf, size_t n_bytes)
 	put(&t, "      from guest %llu bytes, to guest %llu bytes, retransmits %llu, taken in part %llu, watchdog %llu\n",
 			U(tcp_from_guest_bytes), U(tcp_to_guest_bytes), U(tcp_retransmits), U(tcp_partial), U(tcp_watchdog));
 	put(&t, "      peek offset %s\n", g->peek_off4 ? "yes" : "no");
-	put(&t, "udp   from guest %llu (joined %llu), to guest %llu, errors %llu, evicted %llu\n", U(udp_from_guest),
-			U(udp_joined), U(udp_to_guest), U(udp_errors), U(evicted[FLOW_UDP]));
+	put(&t, "udp   from guest %llu (joined %llu), to guest %llu, errors %llu, evicted %llu, of forwards %llu\n",
+			U(udp_from_guest), U(udp_joined), U(udp_to_guest), U(udp_errors), U(evicted[FLOW_UDP]),
+			U(evicted[FLOW_UDP_IN]));
 	put(&t, "icmp  echo %llu, replies %llu, forbidden %llu, errors sent %llu\n", U(ping_requests), U(ping_replies),
 			U(ping_forbidden), U(icmp_errors));
 	put(&t, "other arp %llu, dhcp %llu, fragments in %llu, datagrams fragmented %llu\n", U(arp_requests),

@@ -12,7 +12,7 @@
 #define REMOTE_PORT_TRIES  16
 #define FILL_BURST         4
 #define POOL_LOW           8
-#define FIRST_WINDOW_BYTES 32768
+#define HOLD_BYTES         2048 /* of a guest, not acknowledged at once */
 #define KEEP_TRIES         9
 #define KEEP_AGAIN_MS      75000
 #define SOCKET_EVENTS      (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
@@ -172,7 +172,7 @@ static void connect_failed(struct gateway *g, struct flow *f, int error)
 static int start_connect(struct gateway *g, struct flow *f)
 {
 	union sock_addr sa;
-	socklen_t n = sock_addr_set(&sa, &f->host, f->host_port);
+	socklen_t n = gw_host_addr(f, &sa);
 	int r = open_socket(g, sa.sa.sa_family);
 
 	if (r < 0)
@@ -196,9 +196,8 @@ static enum drop_reason refuse_verdict(struct gateway *g, struct gw_pkt *k, cons
 /* A SYN from the guest. */
 enum drop_reason gw_tcp_open(struct gateway *g, struct gw_pkt *k, const struct tcp *t, const struct flow_key *key)
 {
-	struct ip_addr host;
-	uint16_t port;
-	enum gw_verdict verdict = gw_map(g, IP_PROTO_TCP, k->ip.dst_be, t->dst_port, &host, &port);
+	union sock_addr host;
+	enum gw_verdict verdict = gw_map(g, IP_PROTO_TCP, k->ip.dst_be, t->dst_port, &host);
 
 	if (verdict != GW_ALLOW)
 		return refuse_verdict(g, k, t, verdict);
@@ -209,8 +208,7 @@ enum drop_reason gw_tcp_open(struct gateway *g, struct gw_pkt *k, const struct t
 	}
 	init_flow(g, f, &k->eth.src);
 	gw_neigh_learn(g, k->port, k->ip.src_be, &k->eth.src);
-	f->host = host;
-	f->host_port = port;
+	gw_host_set(f, &host);
 
 	struct flow_tcp *s = &f->tcp;
 	s->state = GW_TCP_CONNECTING;
@@ -239,7 +237,6 @@ void gw_tcp_established(struct gateway *g, struct flow *f, const struct tcp *t)
 	s->snd_una = s->snd_nxt = s->snd_max = s->iss + 1;
 	s->snd_wnd = t->flags & TCP_SYN ? t->window : (uint32_t)t->window << s->guest_wscale;
 	s->n_retries = 0;
-	s->flags |= GW_TCP_READABLE;
 	flow_mark(g->flows, f);
 }
 
@@ -279,7 +276,7 @@ static void send_syn(struct gateway *g, struct flow *f)
 {
 	f->tcp.state = GW_TCP_SYN_SENT;
 	f->tcp.our_wscale = GW_TCP_WSCALE;
-	f->tcp.rcv_adv = f->tcp.rcv_nxt + 65535;
+	f->tcp.rcv_adv = f->tcp.rcv_nxt + gw_tcp_first_window(g, f);
 	f->tcp.n_retries = 0;
 	f->tcp.snd_nxt = f->tcp.snd_max = f->tcp.iss + 1;
 	gw_tcp_send_flags(g, f, TCP_SYN);
@@ -431,14 +428,13 @@ static void connected(struct gateway *g, struct flow *f, uint32_t events)
 			return;
 		}
 	}
-	if (!(events & EPOLLOUT))
-		return;
 	if (events & EPOLLIN)
 		s->flags |= GW_TCP_READABLE;
+	if (!(events & EPOLLOUT))
+		return;
 	s->state = GW_TCP_SYN_RCVD;
 	s->snd_nxt = s->snd_max = s->iss + 1;
-	/* A new socket has room for a first flight; how much more is looked at when that has come. */
-	s->rcv_adv = s->rcv_nxt + FIRST_WINDOW_BYTES;
+	s->rcv_adv = s->rcv_nxt + gw_tcp_first_window(g, f);
 	gw_tcp_send_flags(g, f, TCP_SYN | TCP_ACK);
 	gw_timer_arm(g, f, gw_now(g) + s->rto_ms);
 }
@@ -493,20 +489,36 @@ static void reopen_window(struct gateway *g, struct flow *f)
 	s->flags |= GW_TCP_ACK_DUE;
 }
 
-void gw_tcp_work(struct gateway *g, struct flow *f)
+/* Lets what is due wait, if it is for one segment. */
+static bool hold_ack(struct gateway *g, struct flow *f)
 {
 	struct flow_tcp *s = &f->tcp;
 
+	if (s->rcv_nxt - s->rcv_acked > HOLD_BYTES || (s->flags & (GW_TCP_ACK_HELD | GW_TCP_FIN_ACKED)) ||
+			g->n_held_acks == GW_HELD_ACKS)
+		return false;
+	s->flags |= GW_TCP_ACK_HELD;
+	g->held_acks[g->n_held_acks++] = flow_number(g->flows, f);
+	if (!g->ack_timer.armed)
+		loop_timer_set(g->loop, &g->ack_timer, gw_now(g) + GW_TCP_HOLD_MS);
+	return true;
+}
+
+void gw_tcp_work(struct gateway *g, struct flow *f)
+{
+	struct flow_tcp *s = &f->tcp;
+	bool reopens = s->flags & GW_TCP_OUT_READY;
+
 	if (s->state != GW_TCP_ESTABLISHED)
 		return;
-	if (s->flags & GW_TCP_OUT_READY)
+	if (reopens)
 		reopen_window(g, f);
 	else if ((s->flags & GW_TCP_ACK_DUE) && !(s->flags & GW_TCP_GUEST_FIN) &&
 			(s->rcv_nxt - s->rcv_looked >= 16384 || s->rcv_adv - s->rcv_nxt < 16384))
 		gw_tcp_update_window(g, f);
 	if (!gw_tcp_push(g, f))
 		return;
-	if (s->flags & GW_TCP_ACK_DUE)
+	if ((s->flags & GW_TCP_ACK_DUE) && (reopens || !hold_ack(g, f)))
 		gw_tcp_send_ack(g, f);
 	if ((s->flags & GW_TCP_GUEST_FIN) && (s->flags & GW_TCP_FIN_ACKED) && s->n_discard == 0) {
 		gw_tcp_finish(g, f);
@@ -613,8 +625,19 @@ static void established_timer(struct gateway *g, struct flow *f)
 	}
 }
 
+static bool is_abandoned(struct gateway *g, struct flow *f)
+{
+	const struct port *p = gw_port(g, f);
+
+	return p && p->last_rx_ms && gw_now(g) > p->last_rx_ms + GW_TCP_GONE_MS;
+}
+
 void gw_tcp_timer_due(struct gateway *g, struct flow *f)
 {
+	if (f->tcp.state == GW_TCP_ESTABLISHED && is_abandoned(g, f)) {
+		gw_tcp_reset(g, f);
+		return;
+	}
 	switch (f->tcp.state) {
 	case GW_TCP_RESOLVING:
 		resolve(g, f);

@@ -10,6 +10,7 @@
 #define PUSH_BURST        4     /* super-frames of one flow in one batch */
 #define PAYLOAD_MAX       (65535u - IP4_HEADER_BYTES - TCP_HEADER_BYTES)
 #define LOOK_AGAIN_BYTES  16384 /* from the guest, until the socket's room is looked at anew */
+#define FIRST_WINDOW_BYTES 32768u
 #define MEM_OVERHEAD      4096  /* of the socket's room, not offered */
 
 /* The window field. Scaled, it is rounded up: what was offered once must not seem to be taken back
@@ -54,6 +55,8 @@ static void emit_head(struct gateway *g, struct flow *f, struct wr *w, uint32_t 
 		.dst_be = ip_addr_4(&f->key.guest),
 	};
 
+	t->rcv_acked = t->rcv_nxt;
+	t->flags &= ~(uint32_t)GW_TCP_ACK_HELD;
 	tcp.checksum = csum_fold_partial(csum_pseudo(&f->key.remote, &f->key.guest, IP_PROTO_TCP, (uint32_t)l4_bytes));
 	gw_emit_ip4(g, w, &f->guest_mac, &ip);
 	tcp_emit(w, &tcp);
@@ -89,6 +92,22 @@ void gw_tcp_send_ack(struct gateway *g, struct flow *f)
 	send_bare(g, f, f->tcp.snd_nxt, TCP_ACK);
 }
 
+void gw_tcp_flush_acks(void *ctx, uint64_t now_ms)
+{
+	struct gateway *g = ctx;
+
+	for (unsigned int i = 0; i < g->n_held_acks; i++) {
+		struct flow *f = flow_get(g->flows, g->held_acks[i]);
+
+		/* Another flow may have the number by now. */
+		if (f->dying || f->key.kind != FLOW_TCP || !(f->tcp.flags & GW_TCP_ACK_HELD))
+			continue;
+		if (f->tcp.flags & GW_TCP_ACK_DUE)
+			gw_tcp_send_ack(g, f);
+	}
+	g->n_held_acks = 0;
+}
+
 void gw_tcp_probe(struct gateway *g, struct flow *f)
 {
 	/* An old sequence number: the guest must answer with an acknowledgement (RFC 9293, 3.10.7.4), and
@@ -121,6 +140,37 @@ void gw_tcp_refuse(struct gateway *g, const struct gw_pkt *k, const struct tcp *
 		send_bare(g, &f, 0, TCP_RST | TCP_ACK);
 }
 
+/* Of a socket's room, what may be offered: each buffer of its queue costs more than its bytes. */
+static uint32_t usable(uint32_t limit, uint32_t room)
+{
+	uint32_t overhead = MIN(limit / 8, (uint32_t)MEM_OVERHEAD);
+
+	room -= room / 16;
+	return room > overhead ? room - overhead : 0;
+}
+
+/* The most to offer at once. A guest holds its data back until the window is a segment or half of the
+ * largest that it has seen (RFC 9293, 3.8.6.2.1), and its segments may be as large as a small socket's
+ * buffer. What opens when the kernel says that there is room, a third of the buffer, must be enough for one
+ * or the other: nothing would make us look again, and the guest's persist timer alone would go on. */
+static uint32_t most_at_once(const struct gateway *g, uint32_t limit)
+{
+	uint32_t opens = usable(limit, limit / 3);
+	uint32_t mss = g->c.mtu - (uint32_t)(IP4_HEADER_BYTES + TCP_HEADER_BYTES);
+
+	return opens >= mss ? UINT32_MAX : 2 * opens;
+}
+
+uint32_t gw_tcp_first_window(struct gateway *g, struct flow *f)
+{
+	uint32_t mem[SK_MEMINFO_VARS] = {};
+	socklen_t n = sizeof(mem);
+
+	if (g->sock.ops->getsockopt(g->sock.ctx, f->fd, SOL_SOCKET, SO_MEMINFO, mem, &n) < 0)
+		return FIRST_WINDOW_BYTES;
+	return MIN(FIRST_WINDOW_BYTES, most_at_once(g, mem[SK_MEMINFO_SNDBUF]));
+}
+
 /* Offers what the socket has room for. Looking costs a system call, so a flow of small requests looks
  * only now and then. */
 void gw_tcp_update_window(struct gateway *g, struct flow *f)
@@ -140,11 +190,8 @@ void gw_tcp_update_window(struct gateway *g, struct flow *f)
 			g->sock.ops->rewatch(g->sock.ctx, f->fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
 					g->source_tcp, flow_number(g->flows, f)) == 0)
 		t->flags |= GW_TCP_OUT_ARMED;
-	/* Each buffer of the queue costs more than its bytes. */
-	uint32_t overhead = MIN(limit / 8, (uint32_t)MEM_OVERHEAD);
-	uint32_t most = t->our_wscale ? g->window_cap : 65535u;
-	room -= room / 16;
-	room = MIN(room > overhead ? room - overhead : 0, most);
+	uint32_t most = MIN(t->our_wscale ? g->window_cap : 65535u, most_at_once(g, limit));
+	room = MIN(usable(limit, room), most);
 	uint32_t edge = t->rcv_nxt + room;
 	/* Never back, and not by crumbs (RFC 9293, 3.8.6.2.2). A third of the buffer, at which the kernel says
 	 * that there is room, is always enough to open a closed window. */

@@ -8,10 +8,12 @@
  * Datagrams stay datagrams: nothing is ever merged or cut that the receiver would see.
  *
  * A flow is forgotten 10 s after a DNS answer, 30 s while nothing has come back, 180 s otherwise. At the
- * cap of its guest the one longest idle goes first.
+ * cap of its guest the one longest idle goes first; flows that clients begin through forwards count apart,
+ * so that a flood from outside does not cost the guest its own.
  *
  * Inbound forwards have no socket of a flow's own: answers leave through the forward's socket, from the
- * address that the client spoke to. */
+ * address that the client spoke to. One client that speaks to two forwards of one guest port, or two whose
+ * addresses are one to the guest, get ports apart: the guest sees the second with another than its own. */
 #include "gw.h"
 
 #include <netinet/udp.h>
@@ -38,6 +40,7 @@
 #define IDLE_UNREPLIED_MS 30000
 #define IDLE_STREAM_MS    180000
 #define ASK_AGAIN_MS      1000
+#define CLIENT_PORT_TRIES 4
 #define DNS_PORT          53
 #define DHCP_SERVER_PORT  67
 #define DHCP_CLIENT_PORT  68
@@ -110,18 +113,30 @@ void gw_udp_timer_due(struct gateway *g, struct flow *f)
 		gw_udp_end(g, f);
 }
 
+/* A flow of the guest's own, or one that came in by a forward. */
+static struct flow *find_flow(struct gateway *g, const struct flow_key *key)
+{
+	struct flow *f = flow_find(g->flows, key);
+	struct flow_key in = *key;
+
+	if (f || flow_count(g->flows, key->port_id, FLOW_UDP_IN) == 0)
+		return f;
+	in.kind = FLOW_UDP_IN;
+	return flow_find(g->flows, &in);
+}
+
 /* The flow of a key that was not found, its age list's oldest sacrificed at the cap. */
 static struct flow *new_flow(struct gateway *g, const struct flow_key *key)
 {
 	struct flow *f = flow_alloc(g->flows, key);
 
 	if (!f) {
-		struct flow *oldest = flow_oldest(g->flows, key->port_id, FLOW_UDP);
+		struct flow *oldest = flow_oldest(g->flows, key->port_id, key->kind);
 
 		if (!oldest)
 			return NULL;
 		gw_udp_end(g, oldest);
-		g->n.evicted[FLOW_UDP]++;
+		g->n.evicted[key->kind]++;
 		f = flow_alloc(g->flows, key);
 	}
 	if (f) {
@@ -135,7 +150,7 @@ static int open_socket(struct gateway *g, struct flow *f)
 {
 	const int on = 1;
 	union sock_addr sa;
-	socklen_t n = sock_addr_set(&sa, &f->host, f->host_port);
+	socklen_t n = gw_host_addr(f, &sa);
 	int r = g->sock.ops->open(g->sock.ctx, sa.sa.sa_family, SOCK_DGRAM, IPPROTO_UDP);
 
 	if (r < 0)
@@ -165,10 +180,9 @@ static enum drop_reason refuse(struct gateway *g, const struct gw_pkt *k, int er
 
 static struct flow *open_flow(struct gateway *g, struct gw_pkt *k, const struct flow_key *key, enum drop_reason *ret)
 {
-	struct ip_addr host;
-	uint16_t port;
+	union sock_addr host;
 
-	switch (gw_map(g, IP_PROTO_UDP, k->ip.dst_be, key->remote_port, &host, &port)) {
+	switch (gw_map(g, IP_PROTO_UDP, k->ip.dst_be, key->remote_port, &host)) {
 	case GW_ALLOW:
 		break;
 	case GW_REFUSE:
@@ -188,8 +202,7 @@ static struct flow *open_flow(struct gateway *g, struct gw_pkt *k, const struct 
 		*ret = DROP_FLOW_CAP;
 		return NULL;
 	}
-	f->host = host;
-	f->host_port = port;
+	gw_host_set(f, &host);
 	if (gw_is_dns(g, k->ip.dst_be))
 		f->udp.flags |= UDP_DNS;
 	int r = open_socket(g, f);
@@ -202,13 +215,28 @@ static struct flow *open_flow(struct gateway *g, struct gw_pkt *k, const struct 
 	return f;
 }
 
+static bool asks_resolver(const struct gateway *g, const struct flow *f, unsigned int i)
+{
+	struct flow of;
+
+	if (!(f->udp.flags & UDP_DNS) || i >= g->n_resolvers)
+		return false;
+	gw_host_set(&of, &g->resolvers[i]);
+	return ip_addr_eq(&of.host, &f->host) && of.host_port == f->host_port && of.host_scope == f->host_scope;
+}
+
 static bool asks_resolver_in_use(const struct gateway *g, const struct flow *f)
 {
-	struct ip_addr host;
-	uint16_t port;
+	return asks_resolver(g, f, g->resolver);
+}
 
-	return f->udp.flags & UDP_DNS && sock_addr_get(&g->resolvers[g->resolver], &host, &port) &&
-			ip_addr_eq(&host, &f->host);
+void gw_udp_resolvers_changed(struct gateway *g, struct flow *f)
+{
+	for (unsigned int i = 0; i < g->n_resolvers; i++)
+		if (asks_resolver(g, f, i))
+			return;
+	if (f->udp.flags & UDP_DNS)
+		gw_udp_end(g, f);
 }
 
 /* The resolver in use has refused, or been silent since it was first asked: the next one, for all. A
@@ -235,8 +263,9 @@ static struct flow *dns_retry(struct gateway *g, const struct gw_pkt *k, struct 
 {
 	if (!(f->udp.flags & UDP_DNS) || f->udp.n_to_guest || asks_resolver_in_use(g, f))
 		return f;
-	if (!sock_addr_get(&g->resolvers[g->resolver], &f->host, &f->host_port))
+	if (g->n_resolvers == 0)
 		return f;
+	gw_host_set(f, &g->resolvers[g->resolver]);
 	gw_udp_flush(g); /* what is held back belongs to the old socket */
 	(void)g->sock.ops->close(g->sock.ctx, f->fd); /* the family may change: connect() again is not enough */
 	f->fd = -1;
@@ -497,7 +526,7 @@ enum drop_reason gw_udp_input(struct gateway *g, struct gw_pkt *k)
 		.port_id = k->port->id,
 		.kind = FLOW_UDP,
 	};
-	struct flow *f = flow_find(g->flows, &key);
+	struct flow *f = find_flow(g, &key);
 	if (gw_is_dns(g, k->ip.dst_be) && udp.dst_port == DNS_PORT)
 		resolver_asked(g);
 	if (!f)
@@ -703,8 +732,8 @@ static uint32_t local_of(struct msghdr *m)
 static struct flow *forward_flow(struct gateway *g, uint32_t number, const struct gw_neigh *guest, unsigned int i)
 {
 	const struct gw_forward *w = &g->forwards[number];
+	uint16_t forward = (uint16_t)(number + 1), port;
 	struct ip_addr client;
-	uint16_t port;
 
 	if (!sock_addr_get(&g->udp->names[i], &client, &port) || !ip_addr_is4(&client))
 		return NULL;
@@ -716,17 +745,32 @@ static struct flow *forward_flow(struct gateway *g, uint32_t number, const struc
 		.port_id = guest->port_id,
 		.kind = FLOW_UDP,
 	};
-	struct flow *f = flow_find(g->flows, &key);
-	if (!f) {
-		f = new_flow(g, &key);
-		if (!f)
-			return NULL;
-		f->host = client;
-		f->host_port = port;
-		f->udp.forward = (uint16_t)(number + 1);
+	struct flow_key unused = {};
+	struct flow *f;
+	for (int try = 0; try < CLIENT_PORT_TRIES; try++) {
+		f = find_flow(g, &key);
+		/* The guest's own flow to that very client serves too: it speaks to one peer. */
+		if (f && ip_addr_eq(&f->host, &client) && f->host_port == port &&
+				(f->udp.forward == forward || !f->udp.forward))
+			break;
+		if (!f && unused.kind == FLOW_FREE)
+			unused = key;
+		f = NULL;
+		key.remote_port = (uint16_t)(32768 + siphash(&g->c.key, &key, sizeof(key)) % 28232);
 	}
+	if (!f && unused.kind != FLOW_FREE) {
+		unused.kind = FLOW_UDP_IN;
+		f = new_flow(g, &unused);
+		if (f) {
+			f->host = client;
+			f->host_port = port;
+			f->udp.forward = forward;
+		}
+	}
+	if (!f)
+		return NULL;
 	f->guest_mac = guest->mac;
-	if (f->udp.forward == number + 1)
+	if (f->udp.forward)
 		f->udp.local_be = local_of(&g->udp->msgs[i].msg_hdr);
 	return f;
 }

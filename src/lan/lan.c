@@ -19,6 +19,7 @@
 #include "lan.h"
 
 #include "eth.h"
+#include "rogue.h"
 #include "segment.h"
 #include "siphash.h"
 
@@ -253,8 +254,7 @@ static bool claims_gateway(const struct lan *l, const struct frame *f)
 	struct rd r = rd_of(f->head, f->head_bytes);
 	uint32_t sender_be;
 
-	(void)rd_bytes(&r, 2 * MAC_BYTES);
-	if (rd_u16(&r) != ETH_TYPE_ARP)
+	if (rogue_eth_type(&r) != ETH_TYPE_ARP)
 		return false;
 	(void)rd_bytes(&r, 8 + MAC_BYTES);
 	rd_copy(&r, &sender_be, sizeof(sender_be));
@@ -290,8 +290,13 @@ static bool classify(struct lan *l, struct port *p, const struct frame *f)
 		drop(l, p, to == p ? DROP_NOT_FOR_US : DROP_POLICY);
 		return false;
 	}
-	if (l->n_ports > 1 && !l->config.isolated)
-		forward(l, p, to, f);
+	if (l->n_ports == 1 || l->config.isolated)
+		return !to;
+	if (!l->config.guest_servers && unlikely(rogue_server(rd_of(f->head, f->head_bytes)))) {
+		drop(l, p, DROP_ROGUE_SERVER);
+		return false;
+	}
+	forward(l, p, to, f);
 	return !to;
 }
 

@@ -5,7 +5,9 @@
  * to its port with its offload header rebuilt; group and unknown destinations go to every other port
  * and to the gateway. The forwarding table is capped per port (the entry longest unused goes first), so
  * that a guest with many addresses ages only its own. The gateway's MAC as a source is refused, and ARP
- * from a guest that claims one of the gateway's addresses: it would turn the others' traffic to it. */
+ * from a guest that claims one of the gateway's addresses: it would turn the others' traffic to it. So
+ * would a guest that answers the others' DHCP or calls itself their router: that does not pass either
+ * (rogue.h). */
 #pragma once
 
 #include "port.h"
@@ -19,6 +21,7 @@ struct lan_config {
 	struct mac gateway_mac;
 	uint32_t gateway_be[2]; /* its addresses, which no guest may claim by ARP; 0: none */
 	bool isolated; /* guests reach the gateway only */
+	bool guest_servers; /* guests may be DHCP servers and routers for each other */
 	/* The gateway's side; frames that are for it, valid during the call. */
 	void (*input)(void *ctx, struct port *p, const struct frame *frames, unsigned int n);
 	void (*room)(void *ctx, struct port *p);

@@ -43,7 +43,7 @@ int loop_watch(struct loop *l, int fd, uint32_t events, int source, uint32_t arg
 int loop_rewatch(struct loop *l, int fd, uint32_t events, int source, uint32_t arg);
 int loop_unwatch(struct loop *l, int fd);
 
-/* fn returns true while it has more to do at once. Hooks run in the order they were added. */
+/* fn returns true while it has more to do at once. Hooks run in the order they were added. 0 or -ENOSPC. */
 int loop_hook_add(struct loop *l, bool (*fn)(void *ctx), void *ctx);
 /* Not from within a hook. */
 void loop_hook_del(struct loop *l, bool (*fn)(void *ctx), void *ctx);
@@ -60,8 +60,21 @@ uint64_t loop_next_ms(const struct loop *l);
 /* The time at which the current batch began. */
 uint64_t loop_now_ms(const struct loop *l);
 
+/* How long to ask for events before the loop sleeps, where asking has been worth it of late; 0 (as a new
+ * loop has it): not at all. The time is the processor's, whatever the loop's clock. */
+void loop_set_poll(struct loop *l, uint32_t max_us);
+
+/* Work that shows without an event, such as a ring in shared memory: fn is called while the loop asks, and
+ * answers whether there is some for a hook. */
+int loop_look_add(struct loop *l, bool (*fn)(void *ctx), void *ctx);
+void loop_look_del(struct loop *l, bool (*fn)(void *ctx), void *ctx);
+
 /* Whether the current batch brought no event: for hooks that have something to do while nobody waits. */
 bool loop_is_idle(const struct loop *l);
+/* For a hook that has something to do only before the loop sleeps: then there is a batch of which
+ * loop_would_sleep() is true. */
+void loop_hold(struct loop *l);
+bool loop_would_sleep(const struct loop *l);
 
 /* One batch: waits at most max_wait_ms (-1: for ever), runs handlers, timers, hooks. 0 or -errno. */
 int loop_run_once(struct loop *l, int max_wait_ms);

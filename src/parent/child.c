@@ -18,6 +18,27 @@
 #define HIGH_FD       16 /* above the two */
 #define DHCP_N_LEASES 16 /* QEMU's */
 
+#define PORT_DESCRIPTORS  4
+#define VHOST_DESCRIPTORS 64 /* three of each ring, of up to eight pairs, and some */
+
+static unsigned int n_descriptors(const struct user_conf *conf)
+{
+	unsigned int n = GATEWAY_DESCRIPTORS + conf->n_forwards;
+
+	for (unsigned int i = 0; i < conf->n_ports; i++) {
+		const struct user_port *p = &conf->ports[i];
+		bool vhost = p->kind == USER_PORT_VHOST_LISTEN || p->kind == USER_PORT_VHOST_CONNECT || p->vhost;
+
+		n += vhost ? VHOST_DESCRIPTORS : PORT_DESCRIPTORS;
+	}
+	return n;
+}
+
+unsigned int child_descriptors_least(const struct user_conf *conf)
+{
+	return n_descriptors(conf) + GATEWAY_FLOWS_LEAST;
+}
+
 static void gateway_config(const struct user_conf *conf, uint16_t mtu, struct gateway_config *ret)
 {
 	*ret = (struct gateway_config){
@@ -29,11 +50,15 @@ static void gateway_config(const struct user_conf *conf, uint16_t mtu, struct ga
 		.n_leases = DHCP_N_LEASES,
 		.mac = {{0x52, 0x55}}, /* and the host's address, as QEMU makes it */
 		.mtu = mtu,
+		.tell_mtu = conf->mtu != 0,
+		.n_descriptors = n_descriptors(conf),
 		.n_search = MIN(conf->n_search, (unsigned int)GATEWAY_SEARCH_MAX),
 		.restricted = conf->restricted,
 		.no_host_loopback = conf->no_host_loopback,
+		.no_host = conf->no_host,
 		.no_peek_off = conf->no_peek_off,
 		.isolated = conf->isolated,
+		.guest_servers = conf->guest_servers,
 	};
 	memcpy(ret->mac.b + 2, &conf->host_be, sizeof(conf->host_be));
 	(void)snprintf(ret->hostname, sizeof(ret->hostname), "%s", conf->hostname);
@@ -76,6 +101,7 @@ static int in_child(const struct child *c, const struct user_conf *conf, uint16_
 		.parent = parent,
 		.pcap_fd = pcap_fd < 0 ? -1 : PCAP_FD,
 		.pcap_snap_bytes = FRAME_MAX_BYTES,
+		.busy_poll_us = conf->busy_poll_us,
 		.no_sandbox = conf->no_sandbox,
 		.quiet = c->n_started > 0,
 		.stats_at_end = conf->stats};

@@ -16,6 +16,8 @@ struct child {
 	uint64_t restart_ms[CHILD_RESTARTS_MAX]; /* the last ones; 0: not so many yet */
 };
 
+/* The descriptors that the engine needs at least: all of its own, and some for connections. */
+unsigned int child_descriptors_least(const struct user_conf *conf);
 /* Forks the engine, with nothing open but the standard descriptors, its end of the socket pair and the
  * capture file (pcap_fd, -1: none). 0 or -errno. */
 int child_start(struct child *c, const struct user_conf *conf, uint16_t mtu, int pcap_fd);

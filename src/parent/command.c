@@ -21,6 +21,7 @@
 
 #include "log.h"
 #include "msg.h"
+#include "sandbox.h"
 
 #define STATUS_NOT_FOUND 127
 #define STATUS_NOT_RUN   126
@@ -62,11 +63,12 @@ static int make_namespaces(struct answer *a)
 	if (errno == EPERM && unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS) == 0) {
 		a->r = map_root_to(uid, gid);
 		if (a->r < 0)
-			(void)snprintf(a->what, sizeof(a->what), "cannot map root to user %u", uid);
+			(void)snprintf(a->what, sizeof(a->what), "cannot map root to user %u; %s", uid,
+				sandbox_namespace_remedy());
 		return a->r;
 	}
 	a->r = -errno;
-	(void)snprintf(a->what, sizeof(a->what), "cannot make namespaces");
+	(void)snprintf(a->what, sizeof(a->what), "cannot make namespaces; %s", sandbox_namespace_remedy());
 	return a->r;
 }
 

@@ -14,6 +14,7 @@
 #define MTU_ETHERNET      1500
 #define DIAL_DELAY_MS     100
 #define DIAL_DELAY_MAX_MS 1000
+#define DIAL_SHORT_MS     1000 /* a connection that ends within this time was none */
 
 uint16_t guests_mtu(const struct user_conf *conf)
 {
@@ -254,6 +255,12 @@ bool guest_is_gone(const struct guest *g)
 	return stat(g->conf->path, &st) < 0 || st.st_dev != g->made.st_dev || st.st_ino != g->made.st_ino;
 }
 
+static void dial_later(struct guest *g, uint64_t now_ms)
+{
+	g->delay_ms = MIN(MAX(g->delay_ms * 2, (unsigned int)DIAL_DELAY_MS), (unsigned int)DIAL_DELAY_MAX_MS);
+	g->dial_ms = now_ms + g->delay_ms;
+}
+
 int guest_dial(struct guest *g, uint64_t now_ms)
 {
 	if (!g->dial_ms || g->dial_ms > now_ms)
@@ -261,18 +268,23 @@ int guest_dial(struct guest *g, uint64_t now_ms)
 	int fd = unixsock_connect(g->conf->path);
 	if (fd >= 0) {
 		g->dial_ms = 0;
-		g->delay_ms = 0;
+		g->dialled_ms = now_ms;
 		return fd;
 	}
 	if (g->delay_ms == 0 && fd != -EAGAIN)
 		log_info("%s: %s; trying again", g->conf->path, listen_reason(fd));
-	g->delay_ms = MIN(MAX(g->delay_ms * 2, (unsigned int)DIAL_DELAY_MS), (unsigned int)DIAL_DELAY_MAX_MS);
-	g->dial_ms = now_ms + g->delay_ms;
+	dial_later(g, now_ms);
 	return -1;
 }
 
 void guest_dial_again(struct guest *g, uint64_t now_ms)
 {
-	if (msg_port_is_dialled(g->kind) && !g->closed && !g->dial_ms)
-		g->dial_ms = now_ms + g->delay_ms;
+	if (!msg_port_is_dialled(g->kind) || g->closed || g->dial_ms)
+		return;
+	if (g->dialled_ms && now_ms - g->dialled_ms < DIAL_SHORT_MS) {
+		dial_later(g, now_ms);
+		return;
+	}
+	g->delay_ms = 0;
+	g->dial_ms = now_ms;
 }

@@ -12,11 +12,12 @@
 struct guest {
 	const struct user_port *conf;
 	enum msg_port_kind kind;
-	int fd;           /* listener, tap or given connection, kept for the next engine; -1: dialled */
-	int pid_fd;       /* of a namespace that goes with a process, else -1 */
-	struct stat made; /* the socket file, or the namespace behind the path */
-	bool closed;      /* for good */
-	uint64_t dial_ms; /* when to try next; 0: connected, or not dialled */
+	int fd;              /* listener, tap or given connection, kept for the next engine; -1: dialled */
+	int pid_fd;          /* of a namespace that goes with a process, else -1 */
+	struct stat made;    /* the socket file, or the namespace behind the path */
+	bool closed;         /* for good */
+	uint64_t dial_ms;    /* when to try next; 0: connected, or not dialled */
+	uint64_t dialled_ms; /* when it was last answered */
 	unsigned int delay_ms;
 };
 
@@ -41,5 +42,6 @@ bool guest_is_gone(const struct guest *g);
 
 /* Dials if it is time: a connected descriptor, or -1. */
 int guest_dial(struct guest *g, uint64_t now_ms);
-/* The connection has ended, or was never there. */
+/* The connection has ended, or was never there. One that did not last is not dialled again at once: the other
+ * end may close it, or have us close it, each time. */
 void guest_dial_again(struct guest *g, uint64_t now_ms);

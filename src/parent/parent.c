@@ -387,6 +387,16 @@ static void on_file_change(void *ctx, uint32_t arg, uint32_t events)
 			port_gone(p, i);
 }
 
+/* Whoever this network was for is gone. */
+static void on_life_end(void *ctx, uint32_t arg, uint32_t events)
+{
+	struct parent *p = ctx;
+
+	(void)loop_unwatch(p->loop, p->conf->life_fd);
+	if (!p->quitting)
+		quit(p, 0);
+}
+
 /* The start. */
 
 static bool open_forwards(struct parent *p)
@@ -422,12 +432,21 @@ static bool open_pcap(struct parent *p)
 	return p->pcap_fd >= 0;
 }
 
-static void raise_descriptor_limit(struct parent *p)
+static bool raise_descriptor_limit(struct parent *p)
 {
+	unsigned int need = child_descriptors_least(p->conf);
+
 	if (getrlimit(RLIMIT_NOFILE, &p->n_files) < 0)
-		return;
+		return true;
 	struct rlimit l = {.rlim_cur = p->n_files.rlim_max, .rlim_max = p->n_files.rlim_max};
 	(void)setrlimit(RLIMIT_NOFILE, &l);
+	if (l.rlim_max >= need)
+		return true;
+	log_error("%u ports and %u forwards need at least %u descriptors, and the hard limit is %llu: raise it "
+		  "(ulimit -Hn; LimitNOFILE= of systemd)%s",
+		p->conf->n_ports, p->conf->n_forwards, need, (unsigned long long)l.rlim_max,
+		p->conf->n_forwards ? ", or name fewer forwards" : "");
+	return false;
 }
 
 static int watch(struct parent *p, int fd, void (*fn)(void *ctx, uint32_t arg, uint32_t events), uint32_t arg)
@@ -462,6 +481,11 @@ static int watch_host(struct parent *p)
 		return r;
 	hostdns_watch(NULL, p->inotify_fd);
 	hostdns_read(NULL, &p->resolvers);
+	if (p->conf->life_fd >= 0) {
+		r = watch(p, p->conf->life_fd, on_life_end, 0);
+		if (r < 0)
+			return r;
+	}
 	int source = loop_source_add(p->loop, on_process_end, p);
 	for (unsigned int i = 0; i < p->conf->n_ports && source >= 0; i++) {
 		if (p->conf->ports[i].kind == USER_PORT_NETNS && !p->conf->ports[i].fresh)
@@ -505,8 +529,9 @@ static bool start(struct parent *p)
 		log_error("cannot start: %s", strerror(-r));
 		return false;
 	}
-	raise_descriptor_limit(p);
-	if (!open_pcap(p) || !open_forwards(p) || !guests_open(p->conf, &p->n_files, p->guests, &p->command))
+	if (!raise_descriptor_limit(p) || !open_pcap(p) || !open_forwards(p))
+		return false;
+	if (!guests_open(p->conf, &p->n_files, p->guests, &p->command))
 		return false;
 	p->has_command = p->command.pid != 0;
 	r = watch_host(p);

@@ -5,7 +5,8 @@
  * were accepted; those received straight into their place just before, for afterwards the place is the
  * guest's. A file that takes nothing (a full disk) costs the capture that frame, and the next is tried
  * again; a block written in part ends the capture, for all its ports, since nothing behind it could be
- * read. The guest's traffic goes on in any case. */
+ * read. So does an interface that could not be written for its port. The guest's traffic goes on in any
+ * case. */
 /* seccomp: writev clock_gettime close */
 #include "capture.h"
 
@@ -22,6 +23,9 @@ struct capture_file {
 	uint32_t n_interfaces;
 	bool ended; /* by a block written in part */
 	uint64_t n_failures;
+	int error; /* -errno of the last failure */
+	void (*failed)(void *ctx, int error);
+	void *ctx;
 };
 
 struct capture_port {
@@ -31,6 +35,7 @@ struct capture_port {
 	struct port *inner;
 	struct capture_file *file;
 	uint32_t interface;
+	bool has_interface;
 };
 
 static struct capture_port *capture_of(struct port *port)
@@ -56,10 +61,17 @@ static int file_write(struct capture_file *f, const struct iovec *iov, unsigned 
 	do
 		n = writev(f->fd, iov, (int)n_iov);
 	while (n < 0 && errno == EINTR);
+	f->error = n < 0 ? -errno : -ENOSPC;
 	if (n < 0)
-		return -errno;
+		return f->error;
 	f->ended = (size_t)n != n_bytes;
 	return f->ended ? -EIO : 0;
+}
+
+static void count_failure(struct capture_file *f)
+{
+	if (f->n_failures++ == 0 && f->failed)
+		f->failed(f->ctx, f->error);
 }
 
 static int file_write_bytes(struct capture_file *f, const uint8_t *bytes, const struct wr *end)
@@ -104,6 +116,12 @@ uint64_t capture_file_n_failures(const struct capture_file *f)
 	return f->n_failures;
 }
 
+void capture_file_on_failure(struct capture_file *f, void (*failed)(void *ctx, int error), void *ctx)
+{
+	f->failed = failed;
+	f->ctx = ctx;
+}
+
 struct record {
 	struct capture_port *capture;
 	enum pcapng_direction direction;
@@ -141,7 +159,7 @@ static int write_block(void *ctx, const uint8_t *head, size_t n_head, const stru
 	}
 	iov[n_iov++] = (struct iovec){after, pad + PCAPNG_PACKET_TAIL_BYTES};
 	if (file_write(file, iov, n_iov, total) < 0)
-		file->n_failures++;
+		count_failure(file);
 	return 0;
 }
 
@@ -151,8 +169,8 @@ static void record(struct capture_port *c, enum pcapng_direction direction, cons
 	struct record r = {c, direction};
 	struct offload whole = *o;
 
-	if (c->file->ended) {
-		c->file->n_failures++;
+	if (c->file->ended || !c->has_interface) {
+		count_failure(c->file);
 		return;
 	}
 	whole.gso = OFFLOAD_GSO_NONE;
@@ -163,7 +181,7 @@ static void record(struct capture_port *c, enum pcapng_direction direction, cons
 		e = segment_frame(iov, n_iov, n_bytes, &whole, write_block, &r);
 	}
 	if (e < 0)
-		c->file->n_failures++;
+		count_failure(c->file);
 }
 
 static void record_frame(struct capture_port *c, const struct frame *f)
@@ -174,7 +192,7 @@ static void record_frame(struct capture_port *c, const struct frame *f)
 	if (n_iov)
 		record(c, PCAPNG_INBOUND, iov, n_iov, f->n_bytes, &f->offload);
 	else
-		c->file->n_failures++;
+		count_failure(c->file);
 }
 
 /* What the layer above reads of a port, as the inner one has it now. */
@@ -297,20 +315,17 @@ const struct port_owner *capture_owner(struct port *capture)
 	return &capture_of(capture)->owner;
 }
 
-int capture_port_wrap(struct port *capture, struct port *inner)
+void capture_port_wrap(struct port *capture, struct port *inner)
 {
 	struct capture_port *c = capture_of(capture);
 	uint8_t block[PCAPNG_INTERFACE_MAX];
 	struct wr w = wr_of(block, sizeof(block));
 
 	pcapng_emit_interface(&w, inner->name, c->file->snap_bytes);
-	int r = file_write_bytes(c->file, block, &w);
-
-	if (r < 0)
-		return r;
-	c->interface = c->file->n_interfaces++;
+	c->has_interface = file_write_bytes(c->file, block, &w) == 0;
+	if (c->has_interface)
+		c->interface = c->file->n_interfaces++;
 	c->inner = inner;
 	copy_state(c);
 	memcpy(c->port.name, inner->name, sizeof(c->port.name));
-	return 0;
 }

@@ -15,11 +15,14 @@ int capture_file_new(int fd, uint32_t snap_bytes, struct capture_file **ret);
 struct capture_file *capture_file_free(struct capture_file *f);
 /* Frames that could not be written. They were passed on all the same. */
 uint64_t capture_file_n_failures(const struct capture_file *f);
+/* failed is called once, when the first frame could not be written; error is -errno. */
+void capture_file_on_failure(struct capture_file *f, void (*failed)(void *ctx, int error), void *ctx);
 
 /* The outer port is made first; the inner one is then made with capture_owner() as its owner, and
  * joined. */
 int capture_port_new(
 	struct loop *l, const struct port_owner *owner, struct capture_file *f, struct port **ret);
 const struct port_owner *capture_owner(struct port *capture);
-/* Adds an interface of the inner port's name. On success inner is taken over. 0 or -errno. */
-int capture_port_wrap(struct port *capture, struct port *inner);
+/* Adds an interface of the inner port's name, and takes inner over. Where the file takes no interface any
+ * more, the port works all the same, and its frames count as failures. */
+void capture_port_wrap(struct port *capture, struct port *inner);

@@ -73,7 +73,10 @@ static void tap_readable(void *ctx, uint32_t arg, uint32_t events)
 	unsigned int n_frames = 0;
 	int error = 0;
 
-	while (n_frames < PORT_BATCH && at + OFFLOAD_VNET_BYTES + FRAME_MAX_BYTES <= sizeof(t->rx)) {
+	/* A batch of reads, malformed frames included: they must not keep us here. */
+	for (unsigned int n_reads = 0; n_reads < PORT_BATCH; n_reads++) {
+		if (at + OFFLOAD_VNET_BYTES + FRAME_MAX_BYTES > sizeof(t->rx))
+			break;
 		ssize_t n = read_frame(t, at, n_frames);
 
 		if (n < 0) {

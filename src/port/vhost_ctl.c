@@ -14,9 +14,8 @@
  * fields of the device's configuration, which QEMU has itself and others would ask us for. */
 #include "vhost_dev.h"
 
-#include <fcntl.h>
-
 #include "eth.h"
+#include "vhost_fd.h"
 
 #define ETH_TYPE_RARP 0x8035
 #define RARP_BYTES    60
@@ -63,7 +62,7 @@ void vhost_device_init(struct vhost_port *p)
 	p->reserved = p->staged = p->refused = false;
 	p->status = 0;
 	p->header_bytes = VHOST_HEADER_BYTES;
-	p->n_posted_max = 0;
+	p->n_posted_max = p->n_refused = 0;
 }
 
 void vhost_device_reset(struct vhost_port *p)
@@ -77,7 +76,7 @@ void vhost_device_reset(struct vhost_port *p)
 	}
 	vhost_mem_reset(&p->mem);
 	vhost_reader_done(&p->reader);
-	util_close(&p->backend_fd);
+	vhost_fd_close(&p->backend_fd);
 	vhost_device_init(p);
 }
 
@@ -230,23 +229,13 @@ static int set_addr(struct vhost_port *p, struct vhost_ring *r, const struct vho
 	return e;
 }
 
-/* We never wait for anybody who does not read. */
-static int make_nonblocking(int fd)
-{
-	int flags = fcntl(fd, F_GETFL);
-
-	return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
-}
-
 static int set_fd(struct vhost_port *p, struct vhost_ring *r, struct vhost_msg *m)
 {
 	int *place = m->request == VHOST_SET_VRING_CALL ? &r->call_fd : &r->err_fd;
 
+	if (m->n_fds && !vhost_fd_notifies(m->fds[0]))
+		return -EBADF;
 	if (m->request != VHOST_SET_VRING_KICK) {
-		int e = m->n_fds ? make_nonblocking(m->fds[0]) : 0;
-
-		if (e < 0)
-			return e;
 		util_close(place);
 		if (m->n_fds)
 			*place = TAKE_FD(m->fds[0]);
@@ -392,7 +381,7 @@ static int device_request(struct vhost_port *p, struct vhost_msg *m, bool *ret_a
 	case VHOST_SET_LOG_FD: /* nobody waits for it */
 		return 0;
 	case VHOST_SET_BACKEND_REQ_FD: /* nothing is ever asked, but its end would be taken for ours */
-		util_close(&p->backend_fd);
+		vhost_fd_close(&p->backend_fd);
 		p->backend_fd = TAKE_FD(m->fds[0]);
 		return 0;
 	default:

@@ -19,7 +19,9 @@
  * its tail instead, as on any wire.
  *
  * How much room is room enough? A ring that is nearly spent would be fed crumbs if any were; so the whole of
- * what is asked for must fit, or half of the most buffers that this driver was ever seen to offer. */
+ * what is asked for must fit, or half of the most buffers that this driver was ever seen to offer. And whatever
+ * was refused once, because what there was ran out, is not tried again before there is more, or it would be
+ * tried for ever: how much a buffer holds is only known when it is taken. */
 #include "vhost_dev.h"
 
 #include <assert.h>
@@ -99,6 +101,7 @@ static int read_batch(struct vhost_port *p, struct vhost_ring *r)
 		if (taken <= 0)
 			break;
 		n_chains++;
+		r->n_silent_bytes += c->n_bytes;
 		if (!r->enabled)
 			continue;
 		if (make_frame(p, c, p->rx_iov + at, n_frames)) {
@@ -115,6 +118,7 @@ static int read_batch(struct vhost_port *p, struct vhost_ring *r)
 	if (n_chains) {
 		vring_publish(&r->v);
 		r->to_signal = true;
+		r->n_silent += n_chains;
 	}
 	return taken;
 }
@@ -133,6 +137,11 @@ bool vhost_read(struct vhost_port *p, struct vhost_ring *r)
 		}
 		if (taken > 0)
 			continue;
+		r->watched = p->config.busy_poll && !loop_would_sleep(p->loop);
+		if (r->watched) {
+			loop_hold(p->loop);
+			return false;
+		}
 		vring_want_kicks(&r->v);
 		if (vring_n_avail(&r->v, 1) == 0)
 			return false;
@@ -165,6 +174,8 @@ bool vhost_has_room(struct vhost_port *p)
 	unsigned int n = vring_n_avail(&r->v, VRING_NUM_MAX);
 
 	p->n_posted_max = MAX(p->n_posted_max, n);
+	if (n <= p->n_refused)
+		return false;
 	if (p->direct && !p->mergeable)
 		return n > 0;
 	return n >= MIN((unsigned int)ENOUGH, MAX(p->n_posted_max / 2, 1u));
@@ -220,7 +231,7 @@ static void place_write(struct place *to, const uint8_t *from, size_t n)
 		uint8_t *at = (uint8_t *)to->iov->iov_base + to->offset;
 
 		if (from) {
-			memcpy(at, from, take);
+			memmove(at, from, take); /* a frame that came from this guest may lie over it */
 			from += take;
 		}
 		vhost_mem_wrote(to->mem, at, take);
@@ -265,9 +276,10 @@ static unsigned int use_buffers(struct vhost_port *p, struct vhost_ring *r, size
 	return n;
 }
 
-static void used(struct vhost_ring *r)
+static void used(struct vhost_port *p, struct vhost_ring *r)
 {
 	r->to_signal = true;
+	p->n_refused = 0;
 	if (r->v.n_used >= PUBLISH_AT)
 		vring_publish(&r->v);
 }
@@ -288,6 +300,8 @@ static int put_frame(struct vhost_port *p, struct vhost_ring *r, const struct io
 	int taken = take_room(p, r, p->header_bytes + n_bytes, VHOST_PUT_IOV);
 
 	if (taken <= 0 || p->put.n_bytes < p->header_bytes + n_bytes) {
+		if (taken == 0)
+			p->n_refused = vring_n_since(&r->v, &before);
 		vring_undo(&r->v, &before);
 		return taken < 0 ? -EPROTO : taken == 0 ? -ENOBUFS : -EMSGSIZE;
 	}
@@ -324,10 +338,13 @@ static int put_segment(void *ctx, const uint8_t *head, size_t n_head, const stru
 static int put_segments(struct vhost_port *p, struct vhost_ring *r, const struct iovec *iov, unsigned int n_iov,
 	size_t n_bytes, const struct offload *o)
 {
+	struct vring_mark before = vring_mark(&r->v);
 	struct segments s = {p, r, 0};
 	int e = segment_frame(iov, n_iov, n_bytes, o, put_segment, &s);
 
-	if (e == -ENOBUFS && s.n && 2 * s.n >= p->n_posted_max)
+	if (e == -ENOBUFS)
+		p->n_refused += vring_n_since(&r->v, &before);
+	if (e == -ENOBUFS && s.n && 2 * p->n_refused >= p->n_posted_max)
 		return 0; /* all that this driver ever offers: the tail is lost */
 	return e;
 }
@@ -348,7 +365,7 @@ int vhost_send(struct port *port, const struct iovec *iov, unsigned int n_iov, s
 	int e = port_takes(port, o) ? put_frame(p, r, iov, n_iov, n_bytes, o)
 				    : put_segments(p, r, iov, n_iov, n_bytes, o);
 	if (e == 0) {
-		used(r);
+		used(p, r);
 		return 0;
 	}
 	vring_undo(&r->v, &before);
@@ -363,8 +380,10 @@ static int reserve_staged(struct vhost_port *p, struct vhost_ring *r, size_t n_h
 	unsigned int wanted = (unsigned int)(max_bytes / FRAME_GUESS) + 1;
 	unsigned int n = vring_n_avail(&r->v, wanted);
 
-	if (n == 0 || (n < wanted && 2 * n < p->n_posted_max))
+	if (n == 0 || (n < wanted && 2 * n < p->n_posted_max)) {
+		p->n_refused = n;
 		return refuse(p, -ENOBUFS);
+	}
 	if (n < wanted)
 		max_bytes = MIN(max_bytes, (size_t)n * FRAME_GUESS);
 	p->reserved = p->staged = true;
@@ -405,12 +424,17 @@ static int reserve_direct(struct vhost_port *p, struct vhost_ring *r, size_t n_h
 		vring_undo(&r->v, &before);
 		return broken(p, r);
 	}
+	unsigned int n = vring_n_since(&r->v, &before);
+
 	ret->n_bytes = 0;
-	if (taken > 0 || 2 * p->put.n_chains >= p->n_posted_max)
+	if (taken > 0 || 2 * n >= p->n_posted_max)
 		room_of(p, n_skip, max_bytes, ret);
 	if (ret->n_bytes == 0) {
 		vring_undo(&r->v, &before);
-		return taken > 0 ? -EMSGSIZE : refuse(p, -ENOBUFS);
+		if (taken > 0)
+			return -EMSGSIZE;
+		p->n_refused = n;
+		return refuse(p, -ENOBUFS);
 	}
 	p->reserved = true;
 	p->staged = false;
@@ -488,6 +512,6 @@ int vhost_commit(struct port *port, struct room *room, size_t n_bytes, const str
 	place_write(&to, room->head, room->n_head);
 	if (p->mem.logging)
 		place_write(&to, NULL, n_bytes);
-	used(r);
+	used(p, r);
 	return 0;
 }

@@ -52,7 +52,10 @@ struct vhost_ring {
 	bool running;
 	bool broken;    /* by the guest: until the front end starts it again */
 	bool to_signal; /* something was used since the last notification */
+	unsigned int n_silent; /* buffers from the guest, of that */
+	size_t n_silent_bytes;
 	bool more;      /* a pass ended before the ring did */
+	bool watched;   /* it is looked at, and kicks are not wanted before the loop sleeps */
 };
 
 /* What a person is told. */
@@ -84,6 +87,7 @@ struct vhost_port {
 	struct loop *loop;
 	struct loop_timer look; /* rings that were just started: there may be buffers without a kick */
 	struct loop_timer accept_retry;
+	struct loop_timer tell_used; /* what was used in silence */
 	int source, listen_fd, fd;
 	int backend_fd; /* of SET_BACKEND_REQ_FD */
 	uint32_t generation; /* of fd, in its events */
@@ -91,7 +95,7 @@ struct vhost_port {
 	bool owner_first;    /* SET_OWNER came before anything else: not QEMU */
 	bool has_request;
 	bool warned[VHOST_WARN_MAX];
-	uint64_t warned_ms;
+	uint64_t warned_ms[VHOST_WARN_MAX];
 
 	uint64_t features, protocol;
 	uint8_t status;
@@ -106,6 +110,7 @@ struct vhost_port {
 	bool refused;        /* somebody waits for room() */
 	bool reserved, staged;
 	unsigned int n_posted_max; /* the most buffers that this guest was seen to offer */
+	unsigned int n_refused;    /* as many were not enough: with no more than these nobody tries again */
 	struct vhost_put put;
 	uint8_t head[PORT_ROOM_HEADROOM];
 	uint8_t room[FRAME_MAX_BYTES];

@@ -4,6 +4,8 @@
 
 #include <sys/socket.h>
 
+#include "vhost_fd.h"
+
 #define VERSION         1u
 #define FLAG_VERSION    3u
 #define FLAG_REPLY      (1u << 2)
@@ -176,14 +178,14 @@ int vhost_msg_parse(const void *bytes, size_t n, unsigned int n_fds, struct vhos
 void vhost_msg_done(struct vhost_msg *m)
 {
 	for (unsigned int i = 0; i < m->n_fds; i++)
-		util_close(&m->fds[i]);
+		vhost_fd_close(&m->fds[i]);
 	m->n_fds = 0;
 }
 
 void vhost_reader_done(struct vhost_reader *r)
 {
 	for (unsigned int i = 0; i < r->n_fds; i++)
-		util_close(&r->fds[i]);
+		vhost_fd_close(&r->fds[i]);
 	*r = (struct vhost_reader){};
 }
 
@@ -214,13 +216,15 @@ static int take_fds(struct vhost_reader *r, struct msghdr *h)
 		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
 		for (size_t i = 0; i < n; i++) {
-			_cleanup_close_ int fd = -1;
+			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
-			if (r->n_fds == VHOST_MSG_FDS_MAX)
+			if (r->n_fds < VHOST_MSG_FDS_MAX) {
+				r->fds[r->n_fds++] = fd;
+			} else {
+				vhost_fd_close(&fd);
 				error = -EBADMSG;
-			else
-				r->fds[r->n_fds++] = TAKE_FD(fd);
+			}
 		}
 	}
 	return error;

@@ -6,11 +6,14 @@
  * the socket is silent. What is told besides goes through eventfds: the guest "kicks" us, we "call" it.
  *
  * Kicks are watched edge-triggered and never read: each write is an event of its own. They are suppressed
- * while a ring is worked on. A pass over a ring is bounded; what is left waits for the hook, which comes
+ * while a ring is worked on; with busy_poll also for as long as the loop is awake, which then looks into the
+ * rings itself, and a last time after it has asked for kicks again. A pass over a ring is bounded; what is left waits for the hook, which comes
  * again after everybody else had a turn.
  *
  * Calls are made in a hook at the end of the loop's pass, so that a batch costs one at most, and none while
- * the guest is busy with the ring anyhow.
+ * the guest is busy with the ring anyhow. That buffers from the guest are free again is no news that it
+ * waits for, where they are few: it is told together with the next frame to it, which in a dialogue is a
+ * moment away, or else after SILENT_MS.
  *
  * Of the calls that the gateway makes into this port (send, reserve, commit, cancel) none ever calls back
  * into it, nor ends the connection: they only mark what is wrong, and the hook does the rest.
@@ -20,17 +23,22 @@
  *
  * States: listening (fd < 0, listener watched), connected, closed (fd < 0, no listener: for good if `once`,
  * else until vhost_user_port_attach()). */
-/* seccomp: accept4 close write fcntl */
+/* seccomp: accept4 close */
 #include "vhost_dev.h"
 
 #include <stdio.h>
 #include <sys/socket.h>
 
-#define ACCEPT_RETRY_MS 1000
-#define WARN_AGAIN_MS   10000
-#define REQUESTS_MAX    64 /* of the front end in a pass */
-#define ARG_LISTENER    0u
-#define ARG_SOCKET      0xffu
+#include "vhost_fd.h"
+
+#define ACCEPT_RETRY_MS  1000
+#define WARN_AGAIN_MS    10000
+#define SILENT_MS        1 /* the longest that the guest is not told that its buffers are free */
+#define SILENT_MAX       4u /* and the most of them */
+#define SILENT_BYTES_MAX (16u << 10)
+#define REQUESTS_MAX     64 /* of the front end in a pass */
+#define ARG_LISTENER     0u
+#define ARG_SOCKET       0xffu
 
 #define SHARED_MEMORY "-object memory-backend-memfd,id=m,size=SIZE,share=on -machine memory-backend=m"
 
@@ -50,29 +58,24 @@ void vhost_warn(struct vhost_port *p, enum vhost_warning what)
 {
 	uint64_t now_ms = loop_now_ms(p->loop);
 
-	if (!p->config.warn || p->warned[what] || (p->warned_ms && now_ms - p->warned_ms < WARN_AGAIN_MS))
+	if (!p->config.warn || p->warned[what] ||
+		(p->warned_ms[what] && now_ms - p->warned_ms[what] < WARN_AGAIN_MS))
 		return;
 	p->warned[what] = true;
-	p->warned_ms = MAX(now_ms, (uint64_t)1);
+	p->warned_ms[what] = MAX(now_ms, (uint64_t)1);
 	p->config.warn(p->config.warn_ctx, &p->port, warnings[what]);
 }
 
 /* Rings. */
 
-static void notify(int fd)
-{
-	static const uint64_t one = 1;
-
-	if (fd >= 0)
-		(void)!write(fd, &one, sizeof(one)); /* a full counter has told it already */
-}
-
 void vhost_signal(struct vhost_port *p, struct vhost_ring *r)
 {
 	vring_publish(&r->v);
 	r->to_signal = false;
+	r->n_silent = 0;
+	r->n_silent_bytes = 0;
 	if (vring_wants_call(&r->v))
-		notify(r->call_fd);
+		vhost_fd_notify(r->call_fd);
 }
 
 static uint32_t ring_arg(const struct vhost_port *p, const struct vhost_ring *r)
@@ -86,7 +89,7 @@ void vhost_ring_break(struct vhost_port *p, struct vhost_ring *r)
 	r->running = r->more = false;
 	r->broken = true;
 	p->port.n.rx_bad++;
-	notify(r->err_fd);
+	vhost_fd_notify(r->err_fd);
 	if (!p->mem.lost)
 		vhost_warn(p, VHOST_WARN_RING);
 }
@@ -108,6 +111,7 @@ int vhost_ring_start(struct vhost_port *p, struct vhost_ring *r)
 		return e;
 	r->running = true;
 	r->to_signal = false;
+	p->n_posted_max = p->n_refused = 0; /* perhaps another driver: a boot loader has few buffers */
 	loop_timer_set(p->loop, &p->look, loop_now_ms(p->loop));
 	return 0;
 }
@@ -188,6 +192,7 @@ static void connection_end(struct vhost_port *p)
 	(void)loop_unwatch(p->loop, p->fd);
 	util_close(&p->fd);
 	loop_timer_clear(p->loop, &p->look);
+	loop_timer_clear(p->loop, &p->tell_used);
 	vhost_device_reset(p);
 }
 
@@ -264,6 +269,47 @@ static void on_event(void *ctx, uint32_t arg, uint32_t events)
 		ring_work(p, &p->rings[arg & 0xff]);
 }
 
+/* Of a pair: what came from the guest can wait for what goes to it. */
+static void signal_pair(struct vhost_port *p, struct vhost_ring *to, struct vhost_ring *from)
+{
+	bool now = from->n_silent > MIN(SILENT_MAX, from->v.num / 4u) || from->n_silent_bytes > SILENT_BYTES_MAX;
+
+	if (to->running && to->to_signal) {
+		vhost_signal(p, to);
+		now = true;
+	}
+	if (!from->running || !from->to_signal)
+		return;
+	if (now)
+		vhost_signal(p, from);
+	else if (!p->tell_used.armed)
+		loop_timer_set(p->loop, &p->tell_used, loop_now_ms(p->loop) + SILENT_MS);
+}
+
+static void on_tell_used(void *ctx, uint64_t now_ms)
+{
+	struct vhost_port *p = ctx;
+
+	for (unsigned int i = 1; i < VHOST_RINGS_MAX; i += 2)
+		if (p->rings[i].running && p->rings[i].to_signal)
+			vhost_signal(p, &p->rings[i]);
+}
+
+/* While the loop asks for events: whether on_pass() has something to do. */
+static bool on_busy_poll(void *ctx)
+{
+	struct vhost_port *p = ctx;
+	bool work = p->mem.lost;
+
+	for (unsigned int i = 0; i < VHOST_RINGS_MAX; i++) {
+		struct vhost_ring *r = &p->rings[i];
+
+		if (i % 2 && r->running && r->watched && vring_n_avail(&r->v, 1))
+			r->more = work = true;
+	}
+	return work || (p->refused && vhost_has_room(p));
+}
+
 /* The end of the loop's pass. */
 static bool on_pass(void *ctx)
 {
@@ -281,13 +327,13 @@ static bool on_pass(void *ctx)
 	for (unsigned int i = 0; i < VHOST_RINGS_MAX; i++) {
 		struct vhost_ring *r = &p->rings[i];
 
-		if (r->more) {
+		if (r->more || (r->watched && loop_would_sleep(p->loop))) {
 			ring_work(p, r);
 			busy = true; /* what is above has work of it */
 		}
-		if (r->running && r->to_signal)
-			vhost_signal(p, r);
 	}
+	for (unsigned int i = 0; i < VHOST_RINGS_MAX; i += 2)
+		signal_pair(p, &p->rings[i], &p->rings[i + 1]);
 	return tell_room(p) || busy;
 }
 
@@ -298,6 +344,7 @@ static void vhost_free(struct port *port)
 	if (p->fd >= 0)
 		connection_end(p);
 	loop_hook_del(p->loop, on_pass, p);
+	loop_look_del(p->loop, on_busy_poll, p);
 	loop_timer_clear(p->loop, &p->accept_retry);
 	if (p->listen_fd >= 0) {
 		(void)loop_unwatch(p->loop, p->listen_fd);
@@ -323,6 +370,8 @@ static int join_loop(struct vhost_port *p, const struct vhost_user_config *c)
 
 	if (r < 0)
 		return r;
+	if (c->busy_poll)
+		(void)loop_look_add(p->loop, on_busy_poll, p); /* as many fit as hooks */
 	p->source = loop_source_add(p->loop, on_event, p);
 	r = MIN(p->source, 0);
 	if (r == 0 && c->connected_fd >= 0)
@@ -332,6 +381,7 @@ static int join_loop(struct vhost_port *p, const struct vhost_user_config *c)
 	if (r < 0) {
 		loop_source_del(p->loop, p->source);
 		loop_hook_del(p->loop, on_pass, p);
+		loop_look_del(p->loop, on_busy_poll, p);
 	}
 	return r;
 }
@@ -347,6 +397,7 @@ int vhost_user_port_new(const struct vhost_user_config *c, struct port **ret)
 	p->config = *c;
 	p->loop = c->loop;
 	p->look = (struct loop_timer){.fn = on_look, .ctx = p};
+	p->tell_used = (struct loop_timer){.fn = on_tell_used, .ctx = p};
 	p->accept_retry = (struct loop_timer){.fn = on_accept_retry, .ctx = p};
 	p->listen_fd = p->fd = p->backend_fd = -1;
 	p->once = c->listen_fd < 0 && c->connected_fd >= 0;

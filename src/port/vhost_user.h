@@ -11,9 +11,10 @@ struct vhost_user_config {
 	const struct port_owner *owner;
 	const char *name;
 	int listen_fd;    /* >= 0: a listening socket; one front end at a time, the next after it has gone */
+	bool busy_poll;   /* look into the rings while the loop asks for events (loop_set_poll) */
 	int connected_fd; /* >= 0: a connected one; when it ends the port is closed for good */
-	/* May be NULL. What a person should know, a line without a full stop, at most once a connection and
-	 * kind, and not more often than every few seconds. */
+	/* May be NULL. What a person should know, a line without a full stop, of each kind at most once
+	 * a connection, and not more often than every few seconds. */
 	void (*warn)(void *ctx, struct port *p, const char *text);
 	void *warn_ctx;
 };

@@ -113,6 +113,14 @@ static inline struct vring_mark vring_mark(const struct vring *v)
 	return (struct vring_mark){v->avail, v->n_taken, v->n_used};
 }
 
+/* Places of the ring that were taken since, in the unit of vring_n_avail(). */
+static inline unsigned int vring_n_since(const struct vring *v, const struct vring_mark *m)
+{
+	uint16_t n = (uint16_t)(v->avail.index - m->avail.index);
+
+	return v->avail.wrap == m->avail.wrap ? n : (uint16_t)(n + v->num);
+}
+
 static inline void vring_undo(struct vring *v, const struct vring_mark *m)
 {
 	v->avail = m->avail;

@@ -82,6 +82,7 @@ static int walk(struct vring *v, uint16_t head, bool writable, struct iovec *iov
 {
 	const uint8_t *table = v->at.desc;
 	unsigned int i = head, n_table = v->num, n_left = v->num;
+	bool in_table = false;
 	struct vring_desc d;
 
 	for (;;) {
@@ -89,8 +90,9 @@ static int walk(struct vring *v, uint16_t head, bool writable, struct iovec *iov
 			return -EPROTO; /* a number out of range, or a loop */
 		desc_at(table, i, &d);
 		if (d.flags & VRING_DESC_INDIRECT) {
-			if (table != v->at.desc)
+			if (in_table)
 				return -EPROTO;
+			in_table = true; /* and not by its place: it may lie over the ring itself */
 			table = vring_table(v, &d, &n_table);
 			if (!table)
 				return -EPROTO;

@@ -5,6 +5,8 @@
 #include <stdio.h>
 
 #include "conf_text.h"
+#include "qemu_moved.h"
+#include "qemu_nic.h"
 #include "qemu_words.h"
 
 #define LINE_ARGS_MAX 65536
@@ -30,19 +32,43 @@ static bool is_word(const char *s, const char *const *words, size_t n)
 	return false;
 }
 
-static enum qemu_part_kind kind_of(const char *name, const struct qemu_opts *opts)
+const char *qemu_part_type(const struct qemu_part *p)
 {
-	static const char *const gone[] = {"redir", "tftp", "smb", "bootp"};
+	const char *type = qemu_opts_value(&p->opts, p->kind == QEMU_PART_DEVICE ? "driver" : "type");
 
+	return type ? type : "";
+}
+
+bool qemu_part_is(const struct qemu_part *p, const char *type)
+{
+	return strcmp(qemu_part_type(p), type) == 0;
+}
+
+const char *qemu_part_id(const struct qemu_part *p)
+{
+	const char *id = qemu_opts_value(&p->opts, "id");
+
+	return id ? id : qemu_opts_value(&p->opts, "name");
+}
+
+int qemu_part_arg(const struct qemu_part *p, const struct qemu_opt *o)
+{
+	return o->arg ? o->arg : p->at + 1;
+}
+
+static enum qemu_part_kind kind_of(const char *name)
+{
+	static const char *const moved[] = {"redir", "tftp", "smb", "bootp"};
+
+	if (strcmp(name, "net") == 0)
+		return QEMU_PART_NET;
 	if (strcmp(name, "netdev") == 0)
 		return QEMU_PART_NETDEV;
 	if (strcmp(name, "nic") == 0)
 		return QEMU_PART_NIC;
-	if (is_word(name, gone, ARRAY_SIZE(gone)))
-		return QEMU_PART_GONE;
-	if (strcmp(name, "net") != 0)
-		return QEMU_PART_OTHER;
-	return opts->n && strcmp(opts->v[0].value, "nic") == 0 ? QEMU_PART_NET_NIC : QEMU_PART_NET;
+	if (strcmp(name, "device") == 0)
+		return QEMU_PART_DEVICE;
+	return is_word(name, moved, ARRAY_SIZE(moved)) ? QEMU_PART_MOVED : QEMU_PART_OTHER;
 }
 
 /* QEMU answers these by a list, and does nothing else. */
@@ -81,10 +107,11 @@ static int parse_hub(struct qemu_part *p, struct qemu_error *e)
 	const struct qemu_opt *o = qemu_opts_find(&p->opts, "vlan");
 	uint64_t v = 0;
 
-	p->hub = -1;
-	if (p->kind != QEMU_PART_NET_NIC && p->kind != QEMU_PART_NET)
+	if (p->kind != QEMU_PART_NET_NIC && p->kind != QEMU_PART_NET && p->kind != QEMU_PART_DEVICE)
 		return 0;
-	if (p->kind == QEMU_PART_NET_NIC && qemu_opts_find(&p->opts, "netdev"))
+	if (p->kind != QEMU_PART_NET && qemu_opts_find(&p->opts, "netdev"))
+		return 0;
+	if (p->kind == QEMU_PART_DEVICE && !o)
 		return 0;
 	if (o && !conf_number(o->value, strlen(o->value), 0, 0, INT32_MAX, &v))
 		return qemu_fail(e, p->at + 1, o->at, o->n_bytes, "vlan= wants a number");
@@ -92,24 +119,45 @@ static int parse_hub(struct qemu_part *p, struct qemu_error *e)
 	return 0;
 }
 
-static int parse_net_part(struct qemu_part *p, struct qemu_error *e)
+/* Takes the value apart: 0, or a negative error. *ret_is_ours: it has been. */
+static int parse_opts(struct qemu_part *p, const char *first, struct qemu_error *e, bool *ret_is_ours)
 {
 	int r;
 
-	if (strcmp(p->name, "net") != 0 && strcmp(p->name, "netdev") != 0 && strcmp(p->name, "nic") != 0) {
-		p->kind = kind_of(p->name, &p->opts);
-		p->hub = -1;
+	p->is_json = p->value[0] == '{';
+	r = p->is_json ? qemu_opts_parse_json(p->value, first, &p->opts)
+		       : qemu_opts_parse(p->value, first, &p->opts);
+	*ret_is_ours = r == 0;
+	if (r == -EINVAL) /* such JSON is QEMU's to judge */
 		return 0;
-	}
+	return r == -E2BIG ? qemu_fail(e, p->at + 1, 0, 0, "-%s has too many options", p->name) : r;
+}
+
+static int parse_net_part(struct qemu_part *p, struct qemu_error *e)
+{
+	enum qemu_part_kind kind = kind_of(p->name);
+	bool is_ours = false;
+	int r;
+
+	if (kind == QEMU_PART_OTHER || (kind == QEMU_PART_DEVICE && !p->value))
+		return 0;
 	if (!p->value)
 		return qemu_fail(e, p->at, 0, 0, "-%s needs a value", p->name);
-	p->is_json = p->value[0] == '{';
-	r = p->is_json ? 0 : qemu_opts_parse(p->value, "type", &p->opts);
-	if (r == -E2BIG)
-		return qemu_fail(e, p->at + 1, 0, 0, "-%s has too many options", p->name);
+	p->kind = kind;
+	if (kind == QEMU_PART_MOVED)
+		return 0;
+	r = parse_opts(p, kind == QEMU_PART_DEVICE ? "driver" : "type", e, &is_ours);
 	if (r < 0)
 		return r;
-	p->kind = kind_of(p->name, &p->opts);
+	if (kind == QEMU_PART_DEVICE && (!is_ours || !qemu_nic_find(qemu_part_type(p)))) {
+		qemu_opts_done(&p->opts);
+		p->kind = QEMU_PART_OTHER;
+		return 0;
+	}
+	if (kind == QEMU_PART_NET && qemu_part_is(p, "nic"))
+		p->kind = QEMU_PART_NET_NIC;
+	if (kind == QEMU_PART_NET && qemu_part_is(p, "channel"))
+		p->kind = QEMU_PART_MOVED;
 	return parse_hub(p, e);
 }
 
@@ -125,7 +173,7 @@ static void note_part(struct qemu_line *l, const struct qemu_part *p)
 		l->informs = true;
 	if (!p->name)
 		return;
-	if (p->kind != QEMU_PART_OTHER && p->kind != QEMU_PART_GONE)
+	if (strcmp(p->name, "net") == 0 || p->kind == QEMU_PART_NETDEV || p->kind == QEMU_PART_NIC)
 		l->has_net = true;
 	if (strcmp(p->name, "nodefaults") == 0)
 		l->nodefaults = true;
@@ -137,7 +185,11 @@ static void note_part(struct qemu_line *l, const struct qemu_part *p)
 
 int qemu_line_parse(int argc, char **argv, struct qemu_line *ret, struct qemu_error *e)
 {
-	_cleanup_(qemu_line_done) struct qemu_line l = {.argv = argv, .argc = argc};
+	_cleanup_(qemu_line_done) struct qemu_line l = {
+		.argv = argv,
+		.argc = argc,
+		.implied = {.kind = QEMU_PART_NET, .name = "net", .hub = -1},
+	};
 	int r;
 
 	if (argc < 1 || argc > LINE_ARGS_MAX)
@@ -162,6 +214,11 @@ int qemu_line_parse(int argc, char **argv, struct qemu_line *ret, struct qemu_er
 			return r;
 		note_part(&l, p);
 	}
+	if (!l.informs) {
+		r = qemu_moved_apply(&l, e);
+		if (r < 0)
+			return r;
+	}
 	*ret = l;
 	l = (struct qemu_line){0};
 	return 0;
@@ -171,6 +228,7 @@ void qemu_line_done(struct qemu_line *l)
 {
 	for (unsigned int i = 0; i < l->n_parts; i++)
 		qemu_opts_done(&l->parts[i].opts);
+	qemu_opts_done(&l->implied.opts);
 	free(l->parts);
 	*l = (struct qemu_line){0};
 }
@@ -204,4 +262,21 @@ bool qemu_line_is_without_nic(const struct qemu_line *l)
 			return true;
 	}
 	return false;
+}
+
+const char *qemu_line_default_model(const struct qemu_line *l)
+{
+	return l->machine && strstr(l->machine, "q35") ? "e1000e" : "e1000";
+}
+
+bool qemu_line_is_no_pc(const struct qemu_line *l)
+{
+	const char *slash = strrchr(l->argv[0], '/'), *name = slash ? slash + 1 : l->argv[0];
+	static const char system[] = "qemu-system-";
+
+	if (strncmp(name, system, strlen(system)) != 0)
+		return false;
+	name += strlen(system);
+	return strncmp(name, "x86_64", 6) != 0 && strncmp(name, "i386", 4) != 0 &&
+	       strncmp(name, "amd64", 5) != 0;
 }

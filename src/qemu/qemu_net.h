@@ -11,7 +11,9 @@ enum qemu_part_kind {
 	QEMU_PART_NET,     /* -net TYPE,...: a back end on a hub */
 	QEMU_PART_NETDEV,  /* -netdev TYPE,id=...: a back end for whoever names it */
 	QEMU_PART_NIC,     /* -nic TYPE,...: a NIC and its back end */
-	QEMU_PART_GONE,    /* -redir, -tftp, -smb, -bootp: for the first user back end, until 3.0 */
+	QEMU_PART_DEVICE,  /* -device NIC,... */
+	QEMU_PART_MOVED, /* -redir, -tftp, -smb, -bootp, -net channel: said of a user back end from elsewhere
+			  */
 	QEMU_PART_KIND_MAX,
 };
 
@@ -22,9 +24,10 @@ struct qemu_part {
 	int n_args;            /* 1, or 2 with its value */
 	const char *name;      /* without dashes; NULL: a disk image */
 	const char *value;     /* NULL: none */
-	struct qemu_opts opts; /* of the network kinds; the first key is "type". Empty if the value is JSON */
+	struct qemu_opts opts; /* of the network kinds */
 	bool is_json;
-	int hub; /* of NET_NIC without netdev= and of NET: vlan=, or 0; else -1 */
+	bool is_changed; /* has options from elsewhere, and cannot pass as it is */
+	int hub;         /* of NET_NIC without netdev= and of NET: vlan=, or 0; of DEVICE: vlan=; else -1 */
 };
 
 struct qemu_line {
@@ -32,6 +35,10 @@ struct qemu_line {
 	int argc;
 	struct qemu_part *parts; /* heap */
 	unsigned int n_parts;
+	/* What was said of the user back end that QEMU makes when no network option is there. Its place in
+	 * argv is 0. */
+	struct qemu_part implied;
+	bool may_tap;    /* of the caller: it makes taps, where QEMU would */
 	bool has_net;    /* QEMU makes no default network */
 	bool nodefaults; /* the same, by -nodefaults */
 	bool daemonizes;
@@ -54,7 +61,19 @@ int qemu_fail(struct qemu_error *e, int arg, size_t at, size_t n_bytes, const ch
 int qemu_line_parse(int argc, char **argv, struct qemu_line *ret, struct qemu_error *e);
 void qemu_line_done(struct qemu_line *l);
 
+/* What kind of back end it is, or "" if it does not say. */
+const char *qemu_part_type(const struct qemu_part *p);
+bool qemu_part_is(const struct qemu_part *p, const char *type);
+/* What it is called by others: id= or name=; NULL: it is not. */
+const char *qemu_part_id(const struct qemu_part *p);
+/* What stands in argv for an option's value, and where: the argument's index. */
+int qemu_part_arg(const struct qemu_part *p, const struct qemu_opt *o);
+
 /* Has some option of the line id=ID? */
 bool qemu_line_has_id(const struct qemu_line *l, const char *id);
+/* The NIC that a PC has if none is named. */
+const char *qemu_line_default_model(const struct qemu_line *l);
+/* The program is QEMU for something that is no PC, whose NICs are others. */
+bool qemu_line_is_no_pc(const struct qemu_line *l);
 /* The machine has no place for a default NIC (none, microvm). */
 bool qemu_line_is_without_nic(const struct qemu_line *l);

@@ -51,25 +51,55 @@ static int parse_one(
 	return o->key && o->value ? 0 : -ENOMEM;
 }
 
+/* Room for one more, empty: NULL with *ret_error. */
+static struct qemu_opt *opts_grow(struct qemu_opts *o, int *ret_error)
+{
+	void *v = NULL;
+
+	*ret_error = o->n < QEMU_OPTS_MAX ? -ENOMEM : -E2BIG;
+	/* The room is always the next power of two. */
+	if (o->n < QEMU_OPTS_MAX && (o->n & (o->n - 1)) == 0)
+		v = reallocarray(o->v, o->n ? (size_t)o->n * 2 : 1, sizeof(*o->v));
+	else if (o->n < QEMU_OPTS_MAX)
+		v = o->v;
+	if (!v)
+		return NULL;
+	o->v = v;
+	o->v[o->n] = (struct qemu_opt){0};
+	return &o->v[o->n++];
+}
+
+int qemu_opts_add(struct qemu_opts *o, const char *key, const char *value, int arg, size_t n_bytes)
+{
+	int r;
+	struct qemu_opt *opt = opts_grow(o, &r);
+
+	if (!opt)
+		return r;
+	opt->key = strdup(key);
+	opt->value = strdup(value);
+	opt->arg = arg;
+	opt->n_bytes = n_bytes;
+	if (opt->key && opt->value)
+		return 0;
+	free(opt->key);
+	free(opt->value);
+	o->n--;
+	return -ENOMEM;
+}
+
 int qemu_opts_parse(const char *text, const char *implied_key, struct qemu_opts *ret)
 {
 	_cleanup_(qemu_opts_done) struct qemu_opts opts = {0};
 	size_t at = 0, end = 0;
-	unsigned int room = 0;
 
 	while (text[at]) {
-		if (opts.n == room) {
-			void *v;
+		int r;
+		struct qemu_opt *o = opts_grow(&opts, &r);
 
-			room = room ? room * 2 : 8;
-			v = room <= QEMU_OPTS_MAX ? reallocarray(opts.v, room, sizeof(*opts.v)) : NULL;
-			if (!v)
-				return room <= QEMU_OPTS_MAX ? -ENOMEM : -E2BIG;
-			opts.v = v;
-		}
-		opts.v[opts.n] = (struct qemu_opt){0};
-		opts.n++;
-		if (parse_one(text, at, at == 0 ? implied_key : NULL, &opts.v[opts.n - 1], &end) < 0)
+		if (!o)
+			return r;
+		if (parse_one(text, at, at == 0 ? implied_key : NULL, o, &end) < 0)
 			return -ENOMEM;
 		at = text[end] ? end + 1 : end;
 	}

@@ -13,6 +13,7 @@ struct qemu_opt {
 	char *value;     /* commas made single; of a switch "on" or "off" */
 	bool is_switch;  /* was written without '=' and a value */
 	bool is_implied; /* was the first part, written without its key */
+	int arg;         /* of argv, where the value stands; 0: in the text that was parsed */
 	size_t at;       /* of the value, in the text */
 	size_t n_bytes;  /* of the value, as it was written */
 	size_t key_at;
@@ -25,6 +26,12 @@ struct qemu_opts {
 
 /* 0, -ENOMEM or -E2BIG. */
 int qemu_opts_parse(const char *text, const char *implied_key, struct qemu_opts *ret);
+/* The same from JSON, as -netdev and -device take it: an object's members become "outer.inner", the members
+ * of a list one option each, numbers and booleans text. `first` is put first. -EINVAL: QEMU would not take
+ * it either, or it is nothing that options can say. Each value's place is the whole text. */
+int qemu_opts_parse_json(const char *text, const char *first, struct qemu_opts *ret);
+/* Appends one that was not in the text: 0, -ENOMEM or -E2BIG. */
+int qemu_opts_add(struct qemu_opts *o, const char *key, const char *value, int arg, size_t n_bytes);
 void qemu_opts_done(struct qemu_opts *o);
 
 /* The last value of a key; find: NULL if there is none. */

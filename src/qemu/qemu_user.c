@@ -14,12 +14,13 @@ struct reader {
 
 static int fail(struct reader *r, const struct qemu_opt *o, const struct conf_error *e)
 {
-	size_t at = MIN(e->at, o->n_bytes), left = o->n_bytes - at;
-	/* An error without a place is about the whole value. */
-	size_t n_bytes = e->at || e->n_bytes ? e->n_bytes : o->n_bytes;
+	/* A value from elsewhere, or from JSON, was not written as it was read. */
+	bool is_whole = (!e->at && !e->n_bytes) || o->arg || r->part->is_json;
+	size_t at = is_whole ? 0 : MIN(e->at, o->n_bytes), left = o->n_bytes - at;
+	size_t n_bytes = is_whole ? o->n_bytes : MIN(e->n_bytes, left);
 
 	return qemu_fail(
-		r->error, r->part->at + 1, o->at + at, MIN(n_bytes, left), "%s: %s", o->key, e->text);
+		r->error, qemu_part_arg(r->part, o), o->at + at, n_bytes, "%s: %s", o->key, e->text);
 }
 
 static int leave(struct reader *r, const char *why, const char *what)
@@ -62,7 +63,8 @@ static int read_bool(struct reader *r, const struct qemu_opt *o, bool *ret)
 {
 	if (qemu_bool_parse(o->value, ret))
 		return 0;
-	return qemu_fail(r->error, r->part->at + 1, o->at, o->n_bytes, "%s is on or off", o->key);
+	return qemu_fail(
+		r->error, qemu_part_arg(r->part, o), o->at, o->n_bytes, "%s is on or off", o->key);
 }
 
 static int read_restrict(struct reader *r, const struct qemu_opt *o)
@@ -194,8 +196,8 @@ static int check(struct reader *r)
 	o = qemu_opts_find(&r->part->opts, e.option);
 	if (!o)
 		o = qemu_opts_find(&r->part->opts, "net");
-	return qemu_fail(
-		r->error, r->part->at + 1, o ? o->at : 0, o ? o->n_bytes : 0, "%s %s", e.option, e.text);
+	return qemu_fail(r->error, o ? qemu_part_arg(r->part, o) : r->part->at, o ? o->at : 0,
+		o ? o->n_bytes : 0, "%s %s", e.option, e.text);
 }
 
 int qemu_user_parse(const struct qemu_part *p, struct qemu_user *ret, struct qemu_error *e)

@@ -20,6 +20,7 @@ static const char *const names[] = {
 	[DROP_NO_SOCKET] = "no-socket",
 	[DROP_NO_ROUTE] = "no-route",
 	[DROP_POLICY] = "policy",
+	[DROP_ROGUE_SERVER] = "rogue-server",
 	[DROP_NO_ROOM] = "no-room",
 	[DROP_SOCKET_FULL] = "socket-full",
 	[DROP_OUT_OF_WINDOW] = "out-of-window",

@@ -16,7 +16,8 @@ enum drop_reason {
 	DROP_FLOW_CAP,       /* the guest has as many flows as it may */
 	DROP_NO_SOCKET,      /* the host has no descriptor or port left */
 	DROP_NO_ROUTE,       /* the host cannot reach the destination */
-	DROP_POLICY,         /* --restrict, --no-host-loopback */
+	DROP_POLICY,         /* --restrict, --no-host-loopback, --no-host */
+	DROP_ROGUE_SERVER,   /* DHCP answers or router advertisements of a guest for others */
 	DROP_NO_ROOM,        /* the guest did not read */
 	DROP_SOCKET_FULL,    /* the host's socket would not take it */
 	DROP_OUT_OF_WINDOW,  /* a TCP segment outside the window, or not the next one */

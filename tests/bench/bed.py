@@ -25,6 +25,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "vm", "lib"))
+import own_root  # noqa: E402
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HERE = os.path.dirname(os.path.abspath(__file__))
 OUT = os.path.join(TOP, "build", "bench")
@@ -35,7 +38,6 @@ GUEST_ADDR, GUEST_GATEWAY = "10.0.2.15", "10.0.2.2"
 SERVER_CC = "cubic"  # of the server and of the sockets of the back end
 
 CLONE_NEWNS, CLONE_NEWPID = 0x00020000, 0x20000000
-MS_REC, MS_PRIVATE = 0x4000, 0x40000
 PR_SET_PDEATHSIG = 1
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -74,18 +76,22 @@ def set_nofile():
             pass
 
 
-def enter_private_world():
-    """Returns in the child, which is process 1 of a new process namespace; the parent waits and exits as it does."""
+def enter_private_world(folder=None):
+    """Returns in the child, which is process 1 of a new process namespace; the parent waits and exits as it does.
+    folder, empty, gets memory of its own for as long, and is removed."""
     os.makedirs("/run/netns", exist_ok=True)
     set_nofile()
-    check(libc.unshare(CLONE_NEWNS | CLONE_NEWPID), "unshare")
-    check(libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None), "private mounts")
+    check(libc.unshare(CLONE_NEWPID), "unshare")
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     pid = os.fork()
     if pid == 0:
         die_with_parent()
+        check(libc.unshare(CLONE_NEWNS), "unshare")
+        own_root.make_private()
         check(libc.mount(b"proc", b"/proc", b"proc", 0, None), "/proc")
         check(libc.mount(b"netns", b"/run/netns", b"tmpfs", 0, None), "/run/netns")
+        if folder:
+            check(libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", 0, b"mode=0755"), folder)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: sys.exit(130))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
@@ -102,21 +108,28 @@ def enter_private_world():
         signal.signal(number, stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     _, status = os.waitpid(pid, 0)
+    if folder:
+        os.rmdir(folder)
     os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
 
 
-def build_load():
-    """The load generator, compiled where it is missing or old."""
-    sources = [os.path.join(HERE, f) for f in ("load.c", "load_server.c", "load_client.c", "load_conns.c")]
-    program = os.path.join(OUT, "load")
-    newest = max(os.path.getmtime(f) for f in sources + [os.path.join(HERE, "load.h")])
+def build(name, sources, headers=(), flags=()):
+    """A program of this folder, compiled where it is missing or old."""
+    sources, headers = ([os.path.join(HERE, f) for f in files] for files in (sources, headers))
+    program = os.path.join(OUT, name)
+    newest = max(os.path.getmtime(f) for f in [*sources, *headers])
     if not os.path.exists(program) or os.path.getmtime(program) < newest:
         os.makedirs(OUT, exist_ok=True)
         fresh = f"{program}.{os.getpid()}"
         run(os.environ.get("CC", "cc"), "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-o", fresh,
-            *sources, "-pthread")
+            *sources, *flags)
         os.replace(fresh, program)
     return program
+
+
+def build_load(name="load", flags=()):
+    """The load generator."""
+    return build(name, ("load.c", "load_server.c", "load_client.c", "load_conns.c"), ("load.h",), ("-pthread", *flags))
 
 
 def tree_of(pid):
@@ -232,8 +245,8 @@ class Bed:
             raise
         return self
 
-    def make_namespaces(self):
-        for name in (self.guest, self.host, self.server):
+    def make_namespaces(self, with_guest=True):
+        for name in [self.guest] * with_guest + [self.host, self.server]:
             run("ip", "netns", "add", name)
             self.namespaces.append(name)
             self.sysctl(name, net__ipv6__conf__all__disable_ipv6=1, net__ipv4__ping_group_range="0 2147483647")
@@ -257,12 +270,16 @@ class Bed:
         mtu = str(self.mtu)
         run("ip", "link", "add", "eth0", "netns", self.guest, "mtu", mtu, "type", "veth", "peer", "name", "port0",
             "netns", self.host, "mtu", mtu)
-        for words in (f"link add br0 mtu {mtu} type bridge", "link set port0 master br0", "link set port0 up",
-                      "link set br0 up", f"addr add {GUEST_GATEWAY}/24 dev br0"):
-            run("ip", "-n", self.host, *words.split())
+        self.make_bridge("port0")
         for words in (f"addr add {GUEST_ADDR}/24 dev eth0", "link set eth0 up",
                       f"route add default via {GUEST_GATEWAY}"):
             run("ip", "-n", self.guest, *words.split())
+
+    def make_bridge(self, port):
+        """Of the host, with a port of the guest's; it is the guest's router and masquerades."""
+        for words in (f"link add br0 mtu {self.mtu} type bridge", f"link set {port} master br0", f"link set {port} up",
+                      "link set br0 up", f"addr add {GUEST_GATEWAY}/24 dev br0"):
+            run("ip", "-n", self.host, *words.split())
         run(*self.within(self.host, "sh", "-ec", """
             echo 1 > /proc/sys/net/ipv4/ip_forward
             # bridged frames do not pass through iptables, as on a host without br_netfilter
@@ -287,22 +304,27 @@ class Bed:
         more = [word for key, value in options.items() for word in (f"-{key}", str(value))]
         return self.within(self.guest, self.load, role, "-t", str(seconds), *more, ",".join(addrs))
 
+    def run_client(self, argv, timeout_s):
+        """Exit status, standard output, standard error."""
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True, timeout=timeout_s)
+        return done.returncode, done.stdout, done.stderr
+
     def client(self, role, seconds=3, addrs=None, **options):
-        """Runs one measurement in the guest's namespace: what it printed, and what the back end spent."""
+        """Runs one measurement in the guest: what it printed, and what the back end spent."""
         before = cpu_seconds(self.backend_pids())
         argv = self.client_argv(role, seconds, addrs or SERVER_ADDRS, options)
         try:
-            done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                  text=True, timeout=2 * seconds + 30)
+            status, out, said = self.run_client(argv, 2 * seconds + 30)
         except subprocess.TimeoutExpired:
             raise BedError(f"{role}: no end in sight") from None
         self.must_be_alive()
-        if done.returncode or not done.stdout:
-            raise BedError(f"{role}: {self.status_text(done.returncode)}: {' '.join(done.stderr.split())[:300]}")
-        result = json.loads(done.stdout.splitlines()[-1])
+        if status or not out:
+            raise BedError(f"{role}: {self.status_text(status)}: {' '.join(said.split())[:300]}")
+        result = json.loads(out.splitlines()[-1])
         result["cpu_s"] = cpu_seconds(self.backend_pids()) - before if self.backend else None
-        if done.stderr:
-            result["said"] = done.stderr.strip()
+        if said:
+            result["said"] = said.strip()
         return result
 
     @staticmethod

@@ -86,11 +86,12 @@ def note(text, end="\n"):
     print(text, end=end, file=sys.stderr, flush=True)
 
 
-def run_round(index, mtu, contenders, tests, args, report):
+def run_round(index, mtu, contenders, tests, args, report, make_bed):
+    """make_bed(contender, mtu): not started."""
     up = {}
     for contender in contenders:
         try:
-            up[contender.name] = beds.Bed(contender, mtu, args.load).start()
+            up[contender.name] = make_bed(contender, mtu).start()
         except beds.BedError as error:
             report.fail(contender.name, mtu, "start", index, str(error))
             note(f"  {contender.name}: {error}")
@@ -170,7 +171,7 @@ def make_contenders(p, args):
             p.error(f"no such contender: {name}")
         if not found:
             p.error(f"no program for {name}; leave it out with --contenders, or install it")
-        contenders.append(beds.Contender(name, os.path.abspath(found), more))
+        contenders.append(beds.Contender(name, None if kind == "kernel" else os.path.abspath(found), more))
     return contenders
 
 
@@ -191,7 +192,7 @@ def main():
             for mtu in args.mtu:
                 report.note_round(index, mtu)
                 note(f"round {index + 1} of {args.rounds}, MTU {mtu}, load {os.getloadavg()[0]:.2f}")
-                run_round(index, mtu, contenders, tests, args, report)
+                run_round(index, mtu, contenders, tests, args, report, lambda c, m: beds.Bed(c, m, args.load))
     except (KeyboardInterrupt, SystemExit):
         note("interrupted: what was measured so far follows")
     report.write(output)

@@ -39,6 +39,13 @@ def ratio_text(r):
     return "-" if r is None else f"{figure(r['median'])} ({figure(r['min'])}..{figure(r['max'])})"
 
 
+def write_json(path, record):
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with open(path, "w") as f:
+        json.dump(record, f, indent=1)
+        f.write("\n")
+
+
 class Report:
     def __init__(self, args, contenders, tests):
         self.args, self.tests = args, tests
@@ -51,7 +58,7 @@ class Report:
                         "open_files": resource.getrlimit(resource.RLIMIT_NOFILE),
                         "time": time.strftime("%Y-%m-%d %H:%M:%S"),
                         "versions": {c.name: c.version() for c in contenders},
-                        "commands": {c.name: [c.program, *c.args] for c in contenders if c.kind != "kernel"}}
+                        "commands": {c.name: [c.program, *c.args] for c in contenders if c.program}}
 
     @staticmethod
     def cpu_model():
@@ -89,9 +96,11 @@ class Report:
         for test in self.tests:
             better = "" if test.better == "more" else "  (less is better)"
             yield self.row(mtu, test.name, test.name + better, test.unit, test.value)
+            for label, unit, key in getattr(test, "also", ()):
+                yield self.row(mtu, test.name, label, unit, key)
             if test.per_gb:
                 yield self.row(mtu, test.name, "   processor time  (less is better)", "s/GB", "cpu_s_per_gb")
-            if test.role == "up":
+            if test.role == "up" and test.per_gb:
                 yield self.row(mtu, test.name, "   segments sent again", "", "retrans")
             if test.role in ("rr", "crr", "ping"):
                 yield self.row(mtu, test.name, "   p99  (less is better)", "us", "p99_us")
@@ -104,6 +113,8 @@ class Report:
                 yield self.row(mtu, test.name, "   processor time of the back end", "s", "cpu_s")
 
     def memory_rows(self, mtu):
+        if not self.memory:
+            return
         for key, label in (("rss_kb", "VmRSS"), ("pss_kb", "Pss")):
             for when in ("idle", "after"):
                 values = {n: median([m[when][key] for m in self.memory if (m["contender"], m["mtu"]) == (n, mtu)])
@@ -128,16 +139,14 @@ class Report:
         spans = [[m] for m in self.args.mtu] + ([self.args.mtu] if len(self.args.mtu) > 1 else [])
         return [self.best(span, group) for span in spans for group in groups]
 
+    def record(self):
+        return {"machine": self.machine, "arguments": vars(self.args), "rounds": self.rounds,
+                "summary": [r for mtu in self.args.mtu for r in self.rows(mtu)],
+                "memory_summary": [r for mtu in self.args.mtu for r in self.memory_rows(mtu)],
+                "best": self.bests(), "failures": self.failures, "results": self.results, "memory": self.memory}
+
     def write(self, path):
-        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        args = {k: v for k, v in vars(self.args).items()}
-        with open(path, "w") as f:
-            json.dump({"machine": self.machine, "arguments": args, "rounds": self.rounds,
-                       "summary": [r for mtu in self.args.mtu for r in self.rows(mtu)],
-                       "memory_summary": [r for mtu in self.args.mtu for r in self.memory_rows(mtu)],
-                       "best": self.bests(), "failures": self.failures, "results": self.results,
-                       "memory": self.memory}, f, indent=1)
-            f.write("\n")
+        write_json(path, self.record())
 
     def text(self):
         reference, others = self.args.reference, self.others()
@@ -145,7 +154,7 @@ class Report:
         out = [f"{self.machine['model']}, {self.machine['processors']} processors, Linux {self.machine['kernel']}, "
                f"at most {self.machine['open_files'][1]} open files; "
                f"{self.args.rounds} rounds of {self.args.seconds:g} s; medians; ratios: median (smallest..largest)"]
-        out += [f"{name}: {version}" for name, version in self.machine["versions"].items() if name != "kernel"]
+        out += [f"{name}: {self.machine['versions'][name]}" for name in self.machine["commands"]]
         for mtu in self.args.mtu:
             table = [head]
             for r in [*self.rows(mtu), *self.memory_rows(mtu)]:

@@ -43,7 +43,7 @@ int parent_run(const struct user_conf *c, int ready_fd)
 		return 1;
 	util_close(&ready_fd);
 	if (c->n_ports && c->ports[0].kind == USER_PORT_FD) {
-		while ((n = read(c->ports[0].fd, buf, sizeof(buf))) > 0)
+		while ((n = read(c->life_fd >= 0 ? c->life_fd : c->ports[0].fd, buf, sizeof(buf))) > 0)
 			continue;
 		(void)dprintf(STDERR_FILENO, "double: port closed\n");
 	}

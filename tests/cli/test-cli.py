@@ -71,9 +71,9 @@ class Words(unittest.TestCase):
         self.refused(["help", "me"], "no verb 'me'")
 
     def test_help_fits_a_screen(self):
-        for args in (["help"], ["--help"], ["user", "--help"], ["run", "-h"], ["help", "user"], ["help", "--help"],
-                     ["version", "--help"], ["up", "--help"], ["down", "-h"], ["ls", "-h"], ["status", "-h"], ["hostfwd", "-h"],
-                     ["reserve", "-h"], ["leases", "-h"]):
+        for args in (["help"], ["--help"], ["user", "--help"], ["run", "-h"], ["explain", "-h"], ["help", "user"],
+                     ["help", "--help"], ["version", "--help"], ["up", "--help"], ["down", "-h"], ["ls", "-h"],
+                     ["status", "-h"], ["leases", "-h"], ["hostfwd", "-h"], ["reserve", "-h"]):
             r = vmlan(*args)
             self.assertEqual((r.returncode, r.stderr), (0, ""))
             lines = r.stdout.rstrip("\n").split("\n")
@@ -225,10 +225,64 @@ class Run(unittest.TestCase):
         line = lines[-2]
         self.assertTrue(line.startswith(f"{QEMU} -hda 'it'\\''s a.img' -net nic,netdev=vmlan0 -netdev stream,"), line)
 
+    def test_vhost_user(self):
+        line = (QEMU, "-m", "64", "-net", "nic,model=virtio", "-net", "user")
+        r = self.run_vmlan("--", *line, FAKE_QEMU="connect")
+        argv, fds, said = r.stdout.split("\n")[:3]
+        # QEMU has a place to connect to, as often as it likes, a pipe, and no other descriptor of ours.
+        place = int(argv.split("path=/proc/self/fd/")[1].split(",")[0])
+        self.assertEqual((len(fds.split()), said, r.returncode), (3, f"connected {place} twice", 0))
+        self.assertIn(str(place), fds.split())
+        self.assertIn("-object memory-backend-memfd,id=vmlan-memory,size=64M,share=on", argv)
+        self.assertEqual(r.stderr.count(DOUBLE + "port closed"), 1)
+        self.assertNotIn("socket rather than", r.stderr)
+        r = self.run_vmlan("--no-vhost-user", *line)
+        self.assertIn("-netdev stream,", r.stdout)
+        self.assertNotIn("memory", r.stdout + r.stderr)
+        r = self.run_vmlan(QEMU)
+        self.assertIn("network vmlan0: by a socket rather than vhost-user: the NIC is QEMU's default", r.stderr)
+
+    def test_vhost_user_dry_run(self):
+        r = self.run_vmlan("-n", QEMU, "-m", "64", "-nic", "user,model=virtio", "-nic", "user,model=e1000")
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        self.assertRegex(r.stdout, r"# network vmlan0: QEMU's descriptor \d+, for vhost-user\n")
+        self.assertRegex(r.stdout, r"# network vmlan1: .* a socket rather than vhost-user: the NIC is e1000")
+        self.assertRegex(r.stdout, r"-chardev socket,id=vmlan0-socket,path=/proc/self/fd/\d+,reconnect=1 -nic vhost-user,")
+
+    def test_vhost_user_without_a_folder(self):
+        # Where it may be made is tried in turn.
+        r = self.run_vmlan(QEMU, "-m", "64", "-nic", "user,model=virtio", XDG_RUNTIME_DIR="/proc", TMPDIR="relative")
+        self.assertEqual(r.returncode, 0)
+        self.assertIn("/proc/self/fd/", r.stdout)
+
     def test_notes(self):
         r = self.run_vmlan(QEMU, "-netdev", "user,id=n,tftp=/srv")
         self.assertEqual(r.returncode, 0)
         self.assertIn("-netdev user,id=n,tftp=/srv: left to QEMU's own user back end", r.stderr)
+
+    def test_words_of_old(self):
+        r = self.run_vmlan("--dry-run", "--", QEMU, "-net", "nic,vlan=2", "-net", "nic,vlan=2", "-net", "user,vlan=2",
+                           "-net", "dump,vlan=2,file=/d,len=64", "-redir", "tcp:5022::22")
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        self.assertIn("tcp 0.0.0.0:5022 leads to 10.0.2.15:22", r.stdout)
+        self.assertEqual(r.stdout.count("hubport,id="), 3)
+        self.assertIn("filter-dump,id=vmlan4,netdev=vmlan1,file=/d,maxlen=64", r.stdout)
+        self.assertNotIn("redir", r.stdout)
+
+    def test_explain(self):
+        r = vmlan("explain", "--", QEMU, "-net", "nic,vlan=1,addr=08", "-net", "user,vlan=1,tftp=/it's")
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        for words in ("For QEMU 7.2", "no VLAN of 802.1Q", "default is e1000 on this machine; once it was rtl8139",
+                      "addr=08: its slot", "Becomes: -netdev 'user,id=vmlan0,tftp=/it'\\''s'",
+                      "left to QEMU's own user back end: the engine does not serve tftp", "joined directly"):
+            self.assertIn(words, r.stdout)
+        r = vmlan("explain", "--", "-M", "q35")
+        self.assertIn("No network option: QEMU takes that for -net nic -net user", r.stdout)
+        self.assertIn("e1000e", r.stdout)
+        self.assertIn("asks QEMU for a list", vmlan("explain", "--", "-net", "nic,model=?").stdout)
+        self.assertEqual(vmlan("explain", "--", "-net", "nic,vlan=x").returncode, 2)
+        self.assertEqual(vmlan("explain").returncode, 2)
+        self.assertEqual(vmlan("explain", "no-such-qemu", "-net", "none").returncode, 0)
 
     def test_kvm(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -91,6 +91,11 @@ static uint64_t now_ms(void *ctx)
 
 /* --- The host -------------------------------------------------------------------------------------- */
 
+static bool no_host(void)
+{
+	return (z.conf & CONF_NO_LOOPBACK) && (z.conf & CONF_CAPS);
+}
+
 static void check_destination(const union sock_addr *to)
 {
 	struct ip_addr a;
@@ -107,6 +112,7 @@ static void check_destination(const union sock_addr *to)
 	must(to4 >> 24 != 0 && to4 < 0xe0000000 && (to4 & 0xffffff00) != NET);
 	if (to4 >> 24 == 127)
 		must(to4 == INADDR_LOOPBACK && !(z.conf & CONF_NO_LOOPBACK));
+	must(!no_host() || to4 != ntohl(z.host->c.addr_be));
 }
 
 static void plan_connection(void *ctx, const union sock_addr *to, struct fake_plan *plan)
@@ -876,6 +882,7 @@ static void begin(void)
 		.host_be = htonl(HOST), .dns_be = htonl(DNS), .dhcp_start_be = htonl(GUEST),
 		.mac = {{0x52, 0x55, 10, 0, 2, 2}}, .mtu = z.mtu,
 		.restricted = z.conf & CONF_RESTRICTED, .no_host_loopback = z.conf & CONF_NO_LOOPBACK,
+		.no_host = no_host(),
 		.n_flows_max = z.conf & CONF_FEW_FLOWS ? 3 : 0, .key = {{1, 2}},
 	};
 	must(gateway_new(&c, &z.gw) == 0);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A QEMU line, its arguments apart by newlines; the first byte chooses QEMU's age. What is passed on must be
- * made of what came in, and each network must be one that passes its own check. */
+/* A QEMU line, its arguments apart by newlines; the first byte chooses QEMU's age, and whether taps can be made.
+ * What is passed on must be made of what came in, each network must be one that passes its own check, and the
+ * new line must need no more rewriting. */
 #include <stdio.h>
 
-#include "qemu_plan.h"
+#include "qemu_explain.h"
+#include "qemu_vhost.h"
 
 #define ARGS_MAX 256
 
@@ -45,10 +47,64 @@ static void check_others(const struct qemu_line *l, char **new_argv)
 	}
 }
 
-static void check(const struct qemu_plan *p, const struct qemu_line *l)
+/* Joining by vhost-user takes nothing away either, and has a reason where it does nothing. */
+static void check_vhost(struct qemu_plan *p, const struct qemu_version *v, const struct qemu_line *l)
+{
+	struct qemu_vhost_options o = {.has_kvm = v->minor == 2};
+	_cleanup_free_ int *fds = calloc((size_t)p->n_networks + 1, sizeof(*fds));
+	char **new_argv;
+
+	require(fds != NULL);
+	require(qemu_vhost_apply(p, v, &o) == 0);
+	for (unsigned int i = 0; i < p->n_networks; i++)
+		require(p->networks[i].by_vhost == (p->networks[i].why_stream[0] == '\0'));
+	new_argv = qemu_plan_argv(p, fds);
+	require(new_argv != NULL);
+	check_others(l, new_argv);
+	new_argv = qemu_argv_free(new_argv);
+}
+
+/* Each network and each tap is in one argument of the new line. */
+static void check_descriptors(const struct qemu_plan *p)
+{
+	unsigned int n_networks = 0, n_taps = 0;
+
+	for (unsigned int i = 0; i < p->n_args; i++) {
+		require(p->args[i].network < (int)p->n_networks && p->args[i].tap < (int)p->n_taps);
+		n_networks += p->args[i].network >= 0;
+		n_taps += p->args[i].tap >= 0;
+	}
+	require(n_networks == p->n_networks && n_taps == p->n_taps);
+}
+
+/* What has been rewritten asks for nothing more: the new line is its own plan. */
+static void check_again(char **argv, const struct qemu_version *v)
+{
+	struct qemu_error e = {.arg = -1};
+	struct qemu_line l = {0};
+	struct qemu_plan p = {0};
+	char **again;
+	int argc = 0;
+
+	while (argv[argc])
+		argc++;
+	require(qemu_line_parse(argc, argv, &l, &e) == 0);
+	l.may_tap = true;
+	require(qemu_plan_make(&l, v, &p, &e) == 0);
+	require(p.n_networks == 0 && p.n_taps == 0);
+	again = qemu_plan_argv(&p, NULL);
+	require(again != NULL);
+	for (int i = 0; i <= argc; i++)
+		require(argv[i] ? again[i] && strcmp(argv[i], again[i]) == 0 : !again[i]);
+	again = qemu_argv_free(again);
+	qemu_plan_done(&p);
+	qemu_line_done(&l);
+}
+
+static void check(const struct qemu_plan *p, const struct qemu_line *l, const struct qemu_version *v)
 {
 	_cleanup_free_ int *fds = calloc((size_t)p->n_networks + 1, sizeof(*fds));
-	int n_new = 0;
+	_cleanup_(qemu_text_done) struct qemu_text words = {0};
 	char **new_argv;
 
 	require(fds != NULL);
@@ -59,13 +115,14 @@ static void check(const struct qemu_plan *p, const struct qemu_line *l)
 		fds[i] = 3 + (int)i;
 		require(user_conf_check(&c, &e));
 	}
+	check_descriptors(p);
 	new_argv = qemu_plan_argv(p, fds);
 	require(new_argv != NULL);
-	while (new_argv[n_new])
-		n_new++;
-	require(n_new == l->argc || (n_new == l->argc + 4 && p->n_networks == 1));
 	check_others(l, new_argv);
+	if (l->may_tap && p->n_notes == 0)
+		check_again(new_argv, v);
 	new_argv = qemu_argv_free(new_argv);
+	require(qemu_explain(l, p, v, &words) == 0 && words.p);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
@@ -81,19 +138,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 
 	if (n_bytes < 1)
 		return 0;
-	v = versions[data[0] % ARRAY_SIZE(versions)];
+	v = versions[(data[0] & 0x7f) % ARRAY_SIZE(versions)];
 	text = strndup((const char *)data + 1, n_bytes - 1);
 	require(text != NULL);
 	argc = split(text, argv);
 	r = qemu_line_parse(argc, argv, &l, &e);
+	l.may_tap = !(data[0] & 0x80);
 	if (r == 0)
 		r = qemu_plan_make(&l, &v, &p, &e);
-	if (r == 0)
-		check(&p, &l);
-	else
+	if (r == 0) {
+		check(&p, &l, &v);
+		check_vhost(&p, &v, &l);
+	} else {
 		require(r == -EINVAL && e.arg < argc && strlen(e.text) > 0 &&
 			(e.arg < 0 ||
 				(e.at <= strlen(argv[e.arg]) && e.n_bytes <= strlen(argv[e.arg]) - e.at)));
+	}
 	qemu_plan_done(&p);
 	qemu_line_done(&l);
 	return 0;

@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define FDS      9
 
 enum step { MESSAGE, RAW, PASS, START, KICK, POKE, SEND, CUT, STEPS };
-enum kind { FD_MEMORY, FD_EVENT, FD_NULL, FD_FOLDER, FD_KINDS };
+enum kind { FD_MEMORY, FD_EVENT, FD_NULL, FD_FOLDER, FD_PIPE, FD_SOCKET, FD_KINDS };
 
 static struct loop *loop;
 static struct port *port;
@@ -163,7 +163,7 @@ static void play_message(struct rd *r)
 	uint8_t request = rd_u8(r), flags = rd_u8(r), what = rd_u8(r);
 	size_t n = MIN((size_t)rd_u16(r), r->left);
 
-	say(request, flags, rd_bytes(r, n), (uint32_t)n, what >> 4 & 3, MIN(what & 15u, (unsigned int)FDS));
+	say(request, flags, rd_bytes(r, n), (uint32_t)n, (what >> 4) % FD_KINDS, MIN(what & 15u, (unsigned int)FDS));
 }
 
 static void play_send(struct rd *r)
@@ -248,8 +248,12 @@ static void begin(void)
 	fds[FD_MEMORY] = memfd_create("guest", MFD_CLOEXEC);
 	fds[FD_NULL] = open("/dev/null", O_RDWR | O_CLOEXEC);
 	fds[FD_FOLDER] = open("/", O_RDONLY | O_CLOEXEC);
-	if (ftruncate(fds[FD_MEMORY], BYTES) < 0 || vhost_mem_guard() < 0)
+	fds[FD_SOCKET] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int ends[2];
+
+	if (ftruncate(fds[FD_MEMORY], BYTES) < 0 || vhost_mem_guard() < 0 || pipe2(ends, O_CLOEXEC) < 0)
 		abort();
+	fds[FD_PIPE] = ends[1]; /* full, some day */
 	memory = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fds[FD_MEMORY], 0);
 	if (memory == MAP_FAILED)
 		abort();

@@ -8,6 +8,8 @@ import pathlib
 import struct
 import sys
 
+import corpus_vhost
+
 CORPUS = pathlib.Path(__file__).resolve().parent / "corpus"
 
 
@@ -359,6 +361,10 @@ def seeds():
         yield "reass", name, data
     for name, data in gateway().items():
         yield "gateway", name, data
+    for name, data in corpus_vhost.vring().items():
+        yield "vring", name, data
+    for name, data in corpus_vhost.vhost_msg().items():
+        yield "vhost-msg", name, data
 
 
 def main():

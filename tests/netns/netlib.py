@@ -87,6 +87,12 @@ def must(*argv, **kw):
     return out
 
 
+def address(addr, port):
+    """What bind() takes; of fe80::1%eth0 too."""
+    addr, _, scope = addr.partition('%')
+    return (addr, port, 0, socket.if_nametoindex(scope)) if scope else (addr, port)
+
+
 class Net:
     """A network namespace, held by a process that sleeps in it (None: the one we are in)."""
 
@@ -153,14 +159,16 @@ class Net:
     def listen(self, addr='0.0.0.0', port=0, family=socket.AF_INET):
         s = self.sock(family)
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        s.bind((addr, port))
+        with self.inside():  # where the interface of a link-local address is
+            s.bind(address(addr, port))
         s.listen(256)
         return s
 
     def udp(self, addr=None, port=0, family=socket.AF_INET, timeout=5):
         s = self.sock(family, socket.SOCK_DGRAM, timeout=timeout)
         if addr is not None:
-            s.bind((addr, port))
+            with self.inside():
+                s.bind(address(addr, port))
         return s
 
     def raw(self, ifname='vmlan0'):
@@ -191,7 +199,7 @@ class Vmlan:
         self.log_path = os.path.join(lab.tmp, 'log%d' % len(lab.vmlans))
         self.args = [VMLAN, 'user', '--stats', *args]
         with open(self.log_path, 'wb') as log:
-            self.p = subprocess.Popen(self.args, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.p = subprocess.Popen([*lab.prefix, *self.args], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         lab.vmlans.append(self)
         wait_for('the engine to be there', lambda: self.p.poll() is not None or self.engine())
         check(self.p.poll() is None, 'vmlan ended at once (%s): %s' % (self.p.returncode, self.log()))
@@ -259,6 +267,7 @@ class Lab:
     def __init__(self):
         self.tmp = tempfile.mkdtemp(dir=TMP)
         self.vmlans, self.nets = [], []
+        self.prefix = []  # what starts vmlan: a command that ends in executing it
         self.host = Net(new=False)
         self.router, self.server = self.net(), self.net()
         self.host.sysctl('net.ipv4.ping_group_range', '0 2147483647')
@@ -504,6 +513,15 @@ def _inner(tests):
     os._exit(1 if failed else 0)
 
 
+def starter(unshare):
+    """What begins a command line that is to run in the namespaces of an `unshare ...`."""
+    own_root = os.path.join(ROOT, 'tests/vm/lib/own_root.py')
+    for start in (unshare, [own_root, *unshare]):  # the second: in a chroot whose root is no mount point
+        if subprocess.run([*start, 'true'], stderr=subprocess.DEVNULL).returncode == 0:
+            return start
+    return skip('this machine makes no namespaces')
+
+
 def run(*tests):
     """Runs each test with a lab; names on the command line choose among them."""
     if os.environ.get('VMLAN_LAB'):
@@ -518,8 +536,7 @@ def run(*tests):
         if not shutil.which(tool):
             skip('no ' + tool)
     unshare = ['unshare', '--mount', '--net', '--pid', '--fork', '--kill-child', '--mount-proc']
-    if subprocess.run([*unshare, 'true'], stderr=subprocess.DEVNULL).returncode != 0:
-        skip('this machine makes no namespaces')
+    start = starter(unshare)
     os.environ.update(VMLAN_LAB='1', VMLAN=VMLAN)
     sys.stdout.flush()
-    os.execvp('unshare', [*unshare, sys.executable, *sys.argv])
+    os.execvp(start[0], [*start, sys.executable, *sys.argv])

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Addresses, DHCP, ping, DNS, and what a guest learns about destinations that do not answer."""
+"""Addresses, DHCP, ping, and what a guest learns about destinations that do not answer."""
 
 from netlib import *
 
@@ -10,76 +10,6 @@ ip addr add "$ip/$mask" dev "$interface"
 ip route add default via "$router"
 echo "LEASE ip=$ip router=$router dns=$dns lease=$lease mtu=$mtu hostname=$hostname domain=$domain search=$search"
 '''
-
-
-class DnsServer:
-    """Answers every query with one address, over UDP and TCP."""
-
-    def __init__(self, net, addr, answer, family=socket.AF_INET):
-        self.answer = socket.inet_aton(answer)
-        self.udp, self.tcp = net.udp(addr, 53, family), net.listen(addr, 53, family)
-        self.stopped = False
-        self.thread = Background(self.serve)
-
-    def reply(self, q, n_answers=1):
-        rr = b'\xc0\x0c' + struct.pack('!HHIH', 1, 1, 60, 4) + self.answer
-        return q[:2] + struct.pack('!HHHHH', 0x8180, 1, n_answers, 0, 0) + q[12:] + rr * n_answers
-
-    def serve(self):
-        while not self.stopped:
-            for s in select.select([self.udp, self.tcp], [], [], 0.05)[0]:
-                if s is self.udp:
-                    q, who = s.recvfrom(4096)
-                    s.sendto(self.reply(q), who)
-                    continue
-                with s.accept()[0] as c:
-                    n = struct.unpack('!H', c.recv(2, socket.MSG_WAITALL))[0]
-                    r = self.reply(c.recv(n, socket.MSG_WAITALL), 1000)
-                    c.sendall(struct.pack('!H', len(r)) + r)
-
-    def close(self):
-        self.stopped = True
-        self.thread.join()
-        self.udp.close()
-        self.tcp.close()
-
-
-def query():
-    name = b''.join(bytes([len(p)]) + p for p in b'www.example.org'.split(b'.')) + b'\0'
-    return os.urandom(2) + struct.pack('!HHHHH', 0x100, 1, 0, 0, 0) + name + struct.pack('!HH', 1, 1)
-
-
-def ask(net, timeout=2):
-    """The address that a query over UDP gives, or None."""
-    with net.udp(timeout=timeout) as s:
-        s.connect((DNS, 53))
-        q = query()
-        try:
-            s.send(q)
-            r = s.recv(4096)
-        except OSError:
-            return None
-        check(r[:2] == q[:2], 'the answer belongs to another query')
-        return socket.inet_ntoa(r[-4:])
-
-
-def receive(s, n):
-    """Exactly n bytes: a socket with a timeout does not wait for all of them by itself."""
-    r = b''
-    while len(r) < n:
-        more = s.recv(n - len(r))
-        check(more, 'the answer was cut')
-        r += more
-    return r
-
-
-def ask_tcp(net):
-    with net.connect(DNS, 53) as s:
-        q = query()
-        s.sendall(struct.pack('!H', len(q)) + q)
-        n = struct.unpack('!H', receive(s, 2))[0]
-        r = receive(s, n)
-        return socket.inet_ntoa(r[-4:]), n
 
 
 def test_configured_interface(lab):
@@ -113,6 +43,21 @@ def test_dhcp(lab):
     check('lease of 10.0.2.15 obtained' in again, 'the lease is not given again: ' + again)
 
 
+def test_dhcp_mtu(lab):
+    """Told to a client that asks for it; with --mtu to every one."""
+    script = os.path.join(lab.tmp, 'udhcpc')
+    with open(script, 'w') as f:
+        f.write('#!/bin/sh\necho "$1 mtu=$mtu."\n')
+    os.chmod(script, 0o755)
+    for args, ask, told in ((), (), ''), ((), ('-O', 'mtu'), '65520'), (('--mtu', '9000'), (), '9000'):
+        lab.up(*args, port_options=',noconfig')
+        lab.guest.ip('link', 'set', 'vmlan0', 'up')
+        out = lab.guest.must('busybox', 'udhcpc', '-i', 'vmlan0', '-f', '-q', '-n', '-t', '5', '-T', '1', '-s', script,
+                             *ask)
+        check('bound mtu=%s.' % told in out, '%s %s: %s' % (args, ask, out))
+        lab.down()
+
+
 def test_ping(lab):
     lab.up()
     check(ping(lab.guest, HOST) == 0, 'the router does not answer')
@@ -136,53 +81,6 @@ def test_ping_forbidden(lab):
         check('ping_group_range' in lab.vmlans[-1].log(), 'no hint at ping_group_range')
     finally:
         lab.host.sysctl('net.ipv4.ping_group_range', '0 2147483647')
-
-
-def test_dns(lab):
-    a = DnsServer(lab.server, SERVER, '192.0.2.101')
-    b = DnsServer(lab.host, '127.0.0.53', '192.0.2.102')
-    c = DnsServer(lab.server, SERVER6, '192.0.2.103', socket.AF_INET6)
-    try:
-        lab.resolvers(SERVER)
-        lab.up()
-        check(ask(lab.guest) == '192.0.2.101', 'no answer over UDP')
-        got, n = ask_tcp(lab.guest)
-        check(got == '192.0.2.101' and n > 16000, 'no answer over TCP')
-        lab.resolvers('127.0.0.53')
-        wait_for('queries to the new resolver', lambda: ask(lab.guest) == '192.0.2.102', 5)
-        check(ask_tcp(lab.guest)[0] == '192.0.2.102', 'TCP still asks the old resolver')
-        lab.resolvers(SERVER6)
-        wait_for('queries to an IPv6 resolver', lambda: ask(lab.guest) == '192.0.2.103', 5)
-        check(ask_tcp(lab.guest)[0] == '192.0.2.103', 'no answer over TCP from an IPv6 resolver')
-        with open('/etc/resolv.conf', 'w') as f:
-            f.write('# written in place\nnameserver %s\n' % SERVER)
-        wait_for('queries to the resolver written in place', lambda: ask(lab.guest) == '192.0.2.101', 5)
-    finally:
-        for s in (a, b, c):
-            s.close()
-        lab.resolvers('127.0.0.1')
-
-
-def test_dns_next_resolver(lab):
-    """A resolver that is silent, or refuses: the next one, also for clients that ask from a new port."""
-    a = DnsServer(lab.server, SERVER, '192.0.2.101')
-    lab.server.must('nft', 'add table ip t; add chain ip t i { type filter hook input priority 0; }; '
-                    'add rule ip t i ip daddr 198.51.100.3 drop')
-    lab.server.ip('addr', 'add', '198.51.100.3/24', 'dev', 'down0')
-    try:
-        for bad in ('198.51.100.3', NOBODY, ROUTER):
-            lab.resolvers(bad, SERVER)
-            lab.up()
-            begin = time.monotonic()
-            wait_for('an answer of the second resolver', lambda: ask(lab.guest, 0.6) == '192.0.2.101', 15)
-            check(time.monotonic() - begin < 4, '%.1f s until the second resolver' % (time.monotonic() - begin))
-            for _ in range(5):
-                check(ask(lab.guest) == '192.0.2.101', 'it does not stay with the one that answers')
-            lab.down()
-    finally:
-        a.close()
-        lab.server.must('nft', 'delete table ip t')
-        lab.resolvers('127.0.0.1')
 
 
 def test_tcp_refused_and_unreachable(lab):
@@ -279,5 +177,5 @@ def test_path_mtu(lab):
         lab.host.ip('route', 'flush', 'cache')
 
 
-run(test_configured_interface, test_dhcp, test_ping, test_ping_forbidden, test_dns, test_dns_next_resolver,
+run(test_configured_interface, test_dhcp, test_dhcp_mtu, test_ping, test_ping_forbidden,
     test_tcp_refused_and_unreachable, test_udp_errors, test_traceroute, test_fragments, test_path_mtu)

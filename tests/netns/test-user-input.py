@@ -232,9 +232,12 @@ def test_dhcp_exhaustion(lab):
             b = b[:cut]
             return ether(BROADCAST, 0x800, ip4(udp(b, 68, 67, src='0.0.0.0', dst='255.255.255.255'), 17, '0.0.0.0',
                                                '255.255.255.255'), src=mac)
-        for cut in (1, 12, 100, 239, 240, 241, 242):
+        # Cut short in the fixed part, in the cookie, in the options; options longer than the message, and empty.
+        expect(v, [dhcp(1, MAC, cut=cut) for cut in (1, 12, 100, 235)], raw, truncated=4)
+        expect(v, [dhcp(1, MAC, options) for options in (b'\x32\xff', b'\x37\xff\x01')], raw, truncated=2)
+        for cut in (236, 239, 240, 241, 242):
             raw.send(dhcp(1, MAC, cut=cut))
-        for options in (b'\x32\xff', b'\x32\0', b'\x37\xff\x01', b'\x0c', b'\x3d\0', b'\x34\x01\x03', bytes(300)):
+        for options in (b'\x32\0', b'\x0c', b'\x3d\0', b'\x34\x01\x03', bytes(300)):
             raw.send(dhcp(1, MAC, options))
         for i in range(2000):
             mac = b'\x02\0\0\0' + struct.pack('!H', i)
@@ -413,6 +416,51 @@ def test_stream_never_reads(lab):
         stream_works(path)
 
 
+def test_stream_dialled_lies(lab):
+    """A server that lies each time it is dialled is dialled again at leisure; when it stops lying, it is served."""
+    path = os.path.join(lab.tmp, 'dialled')
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(16)
+        listener.settimeout(5)
+        with attack(lab, ports=['stream:%s,connect' % path]) as (v, _, _, echo):
+            n, end = 0, time.monotonic() + 3
+            while time.monotonic() < end:
+                with contextlib.suppress(socket.timeout), listener.accept()[0] as s:
+                    s.settimeout(5)
+                    s.sendall((packed(b''), struct.pack('!I', 0xffffffff), stream_arp()[:7])[n % 3])
+                    n += 1
+            check(0 < n < 100, 'dialled %d times in 3 s' % n)
+            echo.check('while a server lies')
+            with listener.accept()[0] as s:
+                s.settimeout(5)
+                s.sendall(stream_arp())
+                check(stream_read(s), 'no answer to a server that has stopped lying')
+
+
+def test_dns_garbage(lab):
+    """Questions and answers that are none pass through, or not, and harm nobody."""
+    with attack(lab) as (v, raw, router, echo), lab.host.udp('127.0.0.1', 53) as resolver, \
+            lab.host.listen('127.0.0.1', 53) as listener, lab.guest.udp() as guest:
+        for n in (0, 1, 11, 12, 512, 1472, 9000, 65507):
+            question, answer = random.randbytes(n), random.randbytes(65507 - n)
+            guest.sendto(question, (DNS, 53))
+            got, who = resolver.recvfrom(65536)
+            check(got == question, 'a question of %d bytes arrived as %d' % (n, len(got)))
+            resolver.sendto(answer, who)
+            check(guest.recv(65536) == answer, 'an answer of %d bytes was changed' % len(answer))
+        for _ in range(5):  # lengths that lie, and an end in the middle
+            with lab.guest.connect(DNS, 53) as a, listener.accept()[0] as b:
+                a.sendall(b'\xff\xff' + random.randbytes(100))
+                b.sendall(b'\0\0\xff\xff' + random.randbytes(10))
+                check(len(a.recv(14, socket.MSG_WAITALL)) == 14, 'TCP on port 53 is not passed on')
+        for i in range(20000):
+            raw.send(ether(router, 0x800, ip4(udp(random.randbytes(i % 60), 1024 + i % 50000, 53, dst=DNS), 17, dst=DNS)))
+            if i % 100 == 0:
+                time.sleep(0.004)
+        echo.check('under a storm of questions')
+
+
 def test_stream_second_client(lab):
     """One client at a time: the second is served when the first has gone."""
     path = os.path.join(lab.tmp, 'two')
@@ -434,5 +482,5 @@ def test_stream_second_client(lab):
 
 
 run(test_bad_ip, test_bad_transport, test_bad_tcp_segments, test_fragments, test_arp, test_dhcp_exhaustion,
-    test_forged_sources, test_many_destinations, test_syn_flood, test_garbage, test_stream_lies,
-    test_stream_dies_half_way, test_stream_never_reads, test_stream_second_client)
+    test_forged_sources, test_many_destinations, test_syn_flood, test_dns_garbage, test_garbage, test_stream_lies,
+    test_stream_dies_half_way, test_stream_never_reads, test_stream_dialled_lies, test_stream_second_client)

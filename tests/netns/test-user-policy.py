@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a guest may reach: --restrict, --no-host-loopback, several guests, --isolated, other networks."""
+"""What a guest may reach: --restrict, --no-host-loopback, --no-host, several guests, --isolated, other networks."""
 
 from netlib import *
 
@@ -83,6 +83,42 @@ def test_no_host_loopback(lab):
         expect_errno(lambda: lab.guest.connect(HOST, host_tcp), errno.ECONNREFUSED)
         check(not reaches_udp(lab.guest, HOST, host_udp), 'UDP to the host')
         check(ping(lab.guest, HOST) == 0, 'the router does not answer pings')
+
+
+def test_no_host(lab):
+    """No address of the host, also one that comes later; the rest as before, names and forwards included."""
+    later = '192.0.2.9'
+    lab.up('--no-host', '--hostfwd', 'tcp::2222-:22')
+
+    def closed(addr, tcp, udp):
+        expect_errno(lambda: lab.guest.connect(addr, tcp), errno.ECONNREFUSED)
+        check(not reaches_udp(lab.guest, addr, udp), 'UDP to the host at ' + addr)
+
+    with services(lab) as (tcp, udp, host_tcp, host_udp), lab.host.listen() as any_tcp, \
+            lab.host.udp('0.0.0.0', 5002, timeout=0.5) as any_udp:
+        closed(HOST, host_tcp, host_udp)
+        closed(HOST_OUT, port_of(any_tcp), any_udp)
+        check(ping(lab.guest, HOST_OUT, timeout=0.5) != 0, 'the host answers a ping')
+        check(reaches_udp(lab.guest, SERVER, udp), 'UDP outside is not reached')
+        lab.host.ip('addr', 'add', later + '/24', 'dev', 'up0')
+        try:
+            for nonlocal_bind in (1, 0):
+                lab.host.sysctl('net.ipv4.ip_nonlocal_bind', nonlocal_bind)
+                closed(later, port_of(any_tcp), any_udp)
+                check(reaches_tcp(lab.guest, SERVER, tcp), 'TCP outside is not reached')
+        finally:
+            lab.host.ip('addr', 'del', later + '/24', 'dev', 'up0')
+        for addr in (SERVER, ROUTER, HOST, DNS):
+            check(ping(lab.guest, addr) == 0, addr + ' does not answer a ping')
+    with lab.guest.listen(port=22) as listener, lab.host.connect('127.0.0.1', 2222) as client:
+        with listener.accept()[0] as guest:
+            client.sendall(b'hello')
+            check(guest.recv(5) == b'hello', 'a forward does not work')
+    with lab.host.udp('127.0.0.1', 53) as resolver, lab.guest.udp() as s:
+        s.sendto(b'query', (DNS, 53))
+        query, who = resolver.recvfrom(100)
+        resolver.sendto(b'answer', who)
+        check(query == b'query' and s.recv(100) == b'answer', 'names are not resolved')
 
 
 def test_loopback_by_other_names(lab):
@@ -205,6 +241,27 @@ def test_forged_neighbour(lab):
     check(lab.vmlans[-1].drops().get('forged-source', 0) >= 8, 'not counted: %s' % lab.vmlans[-1].drops())
 
 
+def test_rogue_servers(lab):
+    """A guest that answers the others' DHCP, or calls itself their router: only with --guest-servers."""
+    for args in (), ('--guest-servers',):
+        lab.up(*args, n_guests=2)
+        a, b = lab.guests
+        payload = struct.pack('!HHHH', 67, 68, 8 + 6, 0) + b'rogue!'
+        ip = struct.pack('!BBHHHBBH4s4s', 0x45, 0, 20 + len(payload), 1, 0, 64, 17, 0, socket.inet_aton(GUEST), b'\xff' * 4)
+        advertisement = struct.pack('!IHBB', 6 << 28, 22, 58, 255) + bytes(32) + bytes([134]) + bytes(15) + b'rogue!'
+        frames = (b'\xff' * 6 + a.mac() + b'\x08\0' + ip[:10] + struct.pack('!H', csum(ip)) + ip[12:] + payload,
+                  b'\x33\x33\0\0\0\1' + a.mac() + b'\x86\xdd' + advertisement)
+        with a.raw() as x, b.raw() as y:
+            for f in (*frames, b.mac() + a.mac() + b'\x88\xb5' + b'last' + bytes(42)):
+                x.send(f)
+            n = 0
+            while b'last' not in (f := y.recv(65536)):
+                n += b'rogue!' in f
+        dropped = lab.vmlans[-1].drops().get('rogue-server', 0)
+        check((n, dropped) == ((2, 0) if args else (0, 2)), '%s: %d arrived, %d dropped' % (args, n, dropped))
+        lab.down()
+
+
 def test_another_network(lab):
     lab.up('--net', '192.168.77.0/24', '--host', '192.168.77.1', '--dns', '192.168.77.53', '--dhcpstart',
            '192.168.77.100', port_options=',noconfig')
@@ -229,6 +286,6 @@ def test_two_networks_with_the_same_addresses(lab):
     check(ping(first, '10.0.2.16', timeout=0.3) != 0, 'the networks are joined')
 
 
-run(test_no_restriction, test_restrict, test_restrict_dhcp_offers_no_router, test_no_host_loopback,
+run(test_no_restriction, test_restrict, test_restrict_dhcp_offers_no_router, test_no_host_loopback, test_no_host,
     test_loopback_by_other_names, test_several_guests, test_one_guest_goes, test_isolated, test_forged_neighbour,
-    test_another_network, test_two_networks_with_the_same_addresses)
+    test_rogue_servers, test_another_network, test_two_networks_with_the_same_addresses)

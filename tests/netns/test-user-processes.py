@@ -191,6 +191,57 @@ def test_counters_on_demand(lab):
     check(v.alive(), 'SIGUSR1 ended it')
 
 
+def test_capture_on_a_full_disk(lab):
+    """The guest's traffic goes on, and what the capture lacks is said once and counted."""
+    small = os.path.join(lab.tmp, 'small')
+    os.mkdir(small)
+    must('mount', '-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', small)
+    v = lab.up('--pcap', os.path.join(small, 'x.pcapng'))
+    with lab.server.listen() as listener, lab.guest.connect(SERVER, port_of(listener)) as c:
+        with listener.accept()[0] as t:
+            got = Background(recv_to_end, t)
+            send_pattern(c, 4 << 20)
+            check(got.result() == (4 << 20, Pattern(4 << 20).crc()), 'not what was sent')
+    log = v.stop()
+    check(log.count('the capture is not complete: frames cannot be written (No space left') == 1, 'not said: ' + log)
+    n = re.search(r'^capture (\d+) frames not written', log, re.M)
+    check(n and int(n.group(1)) > 10, 'not counted: ' + log)
+    v = Vmlan(lab, ['--pcap', os.path.join(lab.tmp, 'y.pcapng'), 'netns:%d' % lab.guest.pid])
+    check('capture 0 frames not written' in v.stop(), 'no count of none: ' + v.log())
+    code, out = sh(VMLAN, 'user', '--pcap', '/dev/full', 'netns:%d' % lab.guest.pid)
+    check(code == 1 and 'the capture cannot be written: No space left' in out, '/dev/full: ' + out)
+
+
+def test_descriptors(lab):
+    """More forwards than descriptors are refused at the start; a few below the limit work, connections too."""
+    def forwards(n):
+        return [w for i in range(n) for w in ('--hostfwd', 'tcp::%d-:7' % (20000 + i))]
+
+    guest = lab.net()
+    code, out = sh('prlimit', '--nofile=1024:1024', VMLAN, 'user', *forwards(1000), 'netns:%d' % guest.pid)
+    check(code == 1 and '1000 forwards' in out and 'the hard limit is 1024' in out, 'not refused: %s %s' % (code, out))
+    lab.prefix = ['prlimit', '--nofile=1024:1024']
+    try:
+        v = lab.up(*forwards(600))
+    finally:
+        lab.prefix = []
+    with lab.guest.listen(port=7) as listener:
+        for port in (20000, 20599):
+            with lab.host.connect('127.0.0.1', port) as c, listener.accept()[0] as g:
+                c.sendall(b'x')
+                check(g.recv(1) == b'x', 'no data')
+    with lab.server.listen() as listener:
+        flood = []
+        with contextlib.suppress(OSError):
+            for _ in range(500):
+                flood.append(lab.guest.connect(SERVER, port_of(listener), 1))
+        check(len(flood) >= 150, 'only %d connections' % len(flood))
+        for s in flood:
+            s.close()
+    log = v.stop()
+    check(v.p.returncode == 0 and 'Too many open files' not in log, 'the engine ran out: ' + log)
+
+
 def test_forward_refused(lab):
     with lab.host.listen('127.0.0.1') as taken:
         code, out = sh(VMLAN, 'user', '--hostfwd', 'tcp:127.0.0.1:%d-:22' % port_of(taken),
@@ -201,4 +252,5 @@ def test_forward_refused(lab):
 
 run(test_engine_comes_back, test_engine_that_keeps_dying, test_nothing_is_left, test_namespace_ends,
     test_named_namespace_ends, test_taken_interface, test_command, test_command_is_told, test_stream_socket,
-    test_dialled_socket, test_given_descriptor, test_counters_on_demand, test_forward_refused)
+    test_dialled_socket, test_given_descriptor, test_counters_on_demand, test_capture_on_a_full_disk, test_descriptors,
+    test_forward_refused)

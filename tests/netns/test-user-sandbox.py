@@ -26,10 +26,33 @@ def test_engine_is_confined(lab):
     check(st['Seccomp'] == '2', 'Seccomp is ' + st['Seccomp'])
     check(os.listdir('/proc/%d/root' % v.engine()) == [], 'its root directory is not empty: %s' %
           os.listdir('/proc/%d/root' % v.engine()))
-    check(os.readlink('/proc/%d/cwd' % v.engine()) == '/', 'its working directory is not /')
+    check(os.path.samefile(*('/proc/%d/%s' % (v.engine(), n) for n in ('cwd', 'root'))), 'its working directory is not /')
     for key in ('Uid', 'Gid'):
         check('0' not in st[key].split(), '%s is %s' % (key, st[key]))
     check(st['Groups'].strip() == '', 'it has the groups ' + st['Groups'])
+
+
+def test_in_a_plain_chroot(lab):
+    """A chroot whose root is no mount point: nothing can be detached from there, and all is hidden the same."""
+    root = os.path.join(lab.tmp, 'root')
+    for path in ('/bin', '/lib', '/lib64', '/usr', '/etc', '/proc', '/dev', os.path.dirname(VMLAN)):
+        if os.path.exists(path):
+            os.makedirs(root + path)
+            must('mount', '--rbind', path, root + path)
+    lab.prefix = ['chroot', root]
+    before = sorted(open('/proc/self/mountinfo'))
+    try:
+        guest = lab.net()
+        v = Vmlan(lab, ['netns:%d' % guest.pid])
+        wait_for('an answer from the router', lambda: not v.alive() or ping(guest, HOST, timeout=0.2) == 0)
+    finally:
+        lab.prefix = []
+    st = status(v.engine())
+    check(int(st['CapEff'], 16) == 0 and st['Seccomp'] == '2', 'not confined: %s' % st)
+    check(os.listdir('/proc/%d/root/' % v.engine()) == [], 'the file system is not hidden')
+    check(os.path.samefile(*('/proc/%d/%s' % (v.engine(), n) for n in ('cwd', 'root'))), 'its working directory is not /')
+    check('sandbox:' not in v.log(), 'something is missing: ' + v.log())
+    check(sorted(open('/proc/self/mountinfo')) == before, 'a mount has spread')
 
 
 def test_engine_holds_only_what_it_needs(lab):
@@ -193,5 +216,5 @@ def test_without_privileges(lab):
         accepted.result(5)
 
 
-run(test_engine_is_confined, test_engine_holds_only_what_it_needs, test_forbidden_call_kills, test_engine_killed,
+run(test_engine_is_confined, test_in_a_plain_chroot, test_engine_holds_only_what_it_needs, test_forbidden_call_kills, test_engine_killed,
     test_engine_killed_over_and_over, test_sigterm, test_sigkill, test_command, test_without_privileges)

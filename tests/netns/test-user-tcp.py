@@ -150,6 +150,28 @@ def test_server_never_reads(lab):
             check(other_server.recv(5) == b'hello', 'other connections stop too')
 
 
+def test_small_send_buffers(lab):
+    """Hosts whose send buffers are smaller than a guest's segments, at the start (16 KiB) or for good: the window
+    always opens far enough for the guest to go on, which would otherwise wait for its persist timer each time."""
+    try:
+        for wmem in ('4096 16384 4194304', '4096 16384 16384', '4096 4096 4096'):
+            lab.host.sysctl('net.ipv4.tcp_wmem', wmem)
+            for mtu in ('65520', '9000', '1500'):
+                lab.up('--mtu', mtu, *OPTIONS)
+                for name, x, y in pairs(lab):
+                    begin = time.monotonic()
+                    got = Background(recv_to_end, y)
+                    send_pattern(x, 1 << 20)
+                    check(got.result() == (1 << 20, Pattern(1 << 20).crc()), 'not what was sent')
+                    seconds = time.monotonic() - begin
+                    check(seconds < 3, 'tcp_wmem %s, MTU %s, from %s: %.1f s' % (wmem, mtu, name, seconds))
+                    x.close()
+                    y.close()
+                lab.down()
+    finally:
+        lab.host.sysctl('net.ipv4.tcp_wmem', '4096 16384 4194304')
+
+
 def test_urgent_data(lab):
     """Urgent bytes arrive once, in their place; a guest's URG is sent on as ordinary bytes."""
     lab.up(*OPTIONS)
@@ -315,6 +337,7 @@ def test_peer_vanishes_behind_the_router(lab):
 
 
 run(test_half_close, test_close_with_data_underway, test_request_then_close_unread, test_reader_stalls,
-    test_reader_is_slow, test_reader_stalls_again_and_again, test_server_never_reads, test_urgent_data,
+    test_reader_is_slow, test_reader_stalls_again_and_again, test_server_never_reads, test_small_send_buffers,
+    test_urgent_data,
     test_urgent_data_in_bulk, test_reset, test_reset_of_unknown_connection, test_200_flows, test_reused_ports,
     test_many_short_connections, test_peer_vanishes_behind_the_router)

@@ -209,6 +209,9 @@ static int op_bind(void *ctx, int fd, const struct sockaddr *sa, socklen_t n)
 	if (!s)
 		return -EBADF;
 	memcpy(&s->local, sa, MIN((size_t)n, sizeof(s->local)));
+	if (s->family == AF_INET && s->local.in4.sin_addr.s_addr != ((struct sock_fake *)ctx)->c.addr_be &&
+			ntohl(s->local.in4.sin_addr.s_addr) >> 24 != 127 && s->local.in4.sin_addr.s_addr != INADDR_ANY)
+		return -EADDRNOTAVAIL;
 	s->bound = true;
 	return 0;
 }

@@ -252,6 +252,125 @@ static void test_udp_cap(void **state)
 	world_free(w);
 }
 
+static int add_udp_forward(struct world *w, uint16_t host_port, uint16_t guest_port)
+{
+	int fd = sock_fake_bind_udp(w->host, host_port);
+
+	assert_int_equal(gateway_add_forward(w->gateway, &(struct gateway_forward){
+				 .fd = fd, .proto = IPPROTO_UDP, .guest_port = guest_port}), 0);
+	return fd;
+}
+
+static void from_client(struct world *w, int fd, uint32_t client, uint16_t port, const char *text)
+{
+	struct ip_addr a = ip_addr_from4(htonl(client));
+	union sock_addr from;
+
+	(void)sock_addr_set(&from, &a, port);
+	sock_fake_deliver(w->host, sock_fake_get(w->host, fd), &from, text, strlen(text));
+	world_pass(w, 10);
+}
+
+/* Clients from outside fill their own share: a flow that the guest began stays. */
+static void test_forward_flood(void **state)
+{
+	struct got got;
+	struct sent sent;
+	struct world *w = make(&got, &sent);
+	int fd = add_udp_forward(w, 5000, 53);
+
+	send_udp(w, 4000, htonl(WORLD_SERVER), 9, "mine", 4, 64);
+	world_pass(w, 10);
+	struct fake_socket *mine = sent.s;
+	for (uint16_t i = 0; i < 1500; i++)
+		from_client(w, fd, 0xc6336500u + i, 7777, "flood");
+	assert_int_equal(got.n_udp, 1500);
+	sock_fake_deliver(w->host, mine, &sent.to, "answer", 6);
+	world_pass(w, 10);
+	assert_int_equal(got.n_udp, 1501);
+	assert_int_equal(got.udp.dst_port, 4000);
+	world_pass(w, 200000);
+	world_free(w);
+}
+
+/* A guest that goes on with a flow it has, and sends no ARP, keeps its address: others behind its port do not
+ * displace it, nor may another port take it over. */
+static void test_neighbour_in_use(void **state)
+{
+	struct got got, other;
+	struct sent sent;
+	struct world *w = world_new(
+		&(struct world_config){.seed = 601, .what = "neighbours", .n_flows_max = 1000, .n_guests = 2});
+	struct peer *mine = &w->guests[0].peer, *rogue = &w->guests[1].peer;
+	uint32_t own_be = mine->c.ip_be;
+
+	got = other = (struct got){};
+	sent = (struct sent){.w = w};
+	mine->other = rogue->other = on_packet;
+	mine->other_ctx = &got;
+	rogue->other_ctx = &other;
+	w->host->c.datagram = on_datagram;
+	w->host->c.datagram_ctx = &sent;
+	int fd = add_udp_forward(w, 5000, 53);
+
+	for (uint32_t i = 0; i < 100; i++) {
+		mine->c.ip_be = htonl(WORLD_NET + 100 + i);
+		peer_arp(mine);
+		mine->c.ip_be = own_be;
+		send_udp(w, 4000, htonl(WORLD_SERVER), 9, "on", 2, 64);
+		world_pass(w, 1000);
+	}
+	rogue->c.ip_be = own_be;
+	peer_arp(rogue);
+	world_pass(w, 10);
+	from_client(w, fd, 0xc6336505, 7777, "hello");
+	assert_int_equal(got.n_udp, 1);
+	assert_int_equal(other.n_udp, 0);
+	world_pass(w, 200000);
+	world_free(w);
+}
+
+/* One client at two forwards of one port, and two clients that are one address to the guest: each answer
+ * leaves by the way that its question came. */
+static void test_forwards_share_a_port(void **state)
+{
+	struct got got;
+	struct sent sent;
+	struct world *w = make(&got, &sent);
+	int a = add_udp_forward(w, 5000, 53), b = add_udp_forward(w, 5001, 53);
+	const struct {
+		int fd;
+		uint32_t client;
+	} way[] = {{a, 0xc6336505}, {b, 0xc6336505}, {a, 0x7f000001}, {a, 0x7f000002}, {b, 0x7f000002}};
+	uint16_t seen[ARRAY_SIZE(way)];
+	uint32_t seen_be[ARRAY_SIZE(way)];
+
+	for (int round = 0; round < 3; round++) {
+		for (size_t i = 0; i < ARRAY_SIZE(way); i++) {
+			from_client(w, way[i].fd, way[i].client, 7777, "question");
+			if (round == 0) {
+				seen[i] = got.udp.src_port;
+				seen_be[i] = got.from_be;
+			}
+			assert_int_equal(got.udp.src_port, seen[i]);
+			assert_int_equal(got.from_be, seen_be[i]);
+			assert_int_equal(got.udp.dst_port, 53);
+		}
+		for (size_t i = 0; i < ARRAY_SIZE(way); i++) {
+			send_udp(w, 53, seen_be[i], seen[i], "answer", 6, 64);
+			world_pass(w, 10);
+			assert_int_equal(sent.s->fd, way[i].fd);
+			assert_int_equal(sent.to.in4.sin_addr.s_addr, htonl(way[i].client));
+			assert_int_equal(ntohs(sent.to.in4.sin_port), 7777);
+		}
+	}
+	assert_int_equal(got.n_udp, 3 * ARRAY_SIZE(way));
+	assert_int_equal(seen[0], 7777);
+	assert_int_equal(got.n_icmp, 0);
+	world_pass(w, 200000);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -261,6 +380,9 @@ int main(void)
 		cmocka_unit_test(test_udp_ttl),
 		cmocka_unit_test(test_ping),
 		cmocka_unit_test(test_udp_cap),
+		cmocka_unit_test(test_forward_flood),
+		cmocka_unit_test(test_neighbour_in_use),
+		cmocka_unit_test(test_forwards_share_a_port),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -264,6 +264,36 @@ static void test_echo(void **state)
 			.n_down = 200000});
 }
 
+/* A hundred small requests, answered at once (echo) or not at all. The answers carry the acknowledgements;
+ * where there is none, each request is acknowledged within two milliseconds. */
+static void dialogue(bool echo)
+{
+	struct peer_tcp_config config = {.app = {.send = {.rate = 1, .pause_every = 10, .pause_ms = 20}}};
+	struct world *w = world_new(&(struct world_config){.seed = seed++, .what = "dialogue"});
+	struct world_conn x;
+
+	world_open(w, 0, config, (struct fake_plan){.app = {.echo = echo}}, 1000, echo ? 1000 : 0, &x);
+	world_pass(w, 20);
+	for (unsigned int i = 0; i < 50; i++) {
+		uint64_t nxt = x.guest->nxt;
+
+		world_pass(w, 3);
+		sim_check(&w->sim, x.guest->una >= nxt, "%llu of %llu acknowledged",
+			(unsigned long long)x.guest->una, (unsigned long long)nxt);
+	}
+	world_finish(&x, 10000);
+	sim_check(&w->sim, (x.guest->seen.n_pure_acks > 100) == !echo, "%llu acknowledgements",
+		(unsigned long long)x.guest->seen.n_pure_acks);
+	world_expect_idle(w);
+	world_free(w);
+}
+
+static void test_dialogue(void **state)
+{
+	dialogue(false);
+	dialogue(true);
+}
+
 /* RFC 9293, 3.8.5: urgent data is data. */
 static void test_urgent(void **state)
 {
@@ -326,6 +356,7 @@ int main(void)
 		cmocka_unit_test(test_wscale),
 		cmocka_unit_test(test_inbound),
 		cmocka_unit_test(test_echo),
+		cmocka_unit_test(test_dialogue),
 		cmocka_unit_test(test_urgent),
 		cmocka_unit_test(test_no_room),
 		cmocka_unit_test(test_fault),

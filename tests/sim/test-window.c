@@ -243,6 +243,32 @@ static void test_pause(void **state)
 	pause_guest(true, true, false, 64, 10 * HOUR_MS);
 }
 
+/* A guest that is not heard for more than a day does not come back: its connections end, idle or busy, the other
+ * way closed or not. */
+static void test_gone(void **state)
+{
+	for (unsigned int i = 0; i < 8; i++) {
+		struct world *w = make(470 + i, "gone", i & 4, false);
+		struct peer_tcp_config config = guest_default;
+		struct fake_plan plan = {.app = {.no_fin = true, .send.rate = 1000}};
+		struct world_conn x;
+
+		config.app.no_fin = true;
+		if (i & 2)
+			config.app.recv = (struct app_pace){.stop_at = 10, .resume_ms = 1000 * HOUR_MS};
+		world_open(w, 0, config, plan, 100, i & 1 ? 2000000 : 100, &x);
+		world_pass(w, 700);
+		unsigned int n_open = w->host->n_open;
+		w->guests[0].paused = true;
+		world_pass(w, 20 * HOUR_MS);
+		sim_check(&w->sim, w->host->n_open == n_open, "%u of %u are open", w->host->n_open, n_open);
+		world_pass(w, 7 * HOUR_MS);
+		sim_check(&w->sim, w->host->n_open < n_open, "%u of %u are open", w->host->n_open, n_open);
+		world_expect_idle(w);
+		world_free(w);
+	}
+}
+
 /* A guest paused in its handshakes, in its ends. */
 static void test_pause_any_time(void **state)
 {
@@ -381,6 +407,7 @@ int main(void)
 		cmocka_unit_test(test_acks_at_zero_window),
 		cmocka_unit_test(test_lost_update),
 		cmocka_unit_test(test_pause),
+		cmocka_unit_test(test_gone),
 		cmocka_unit_test(test_pause_any_time),
 		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_shrunk_window),

@@ -25,6 +25,7 @@ static struct loop *loop;
 static struct lan *lan;
 static struct port *ports[3];
 static uint8_t bytes[PACKET_MAX_BYTES];
+static bool guest_servers;
 
 static void on_input(void *ctx, struct port *p, const struct frame *frames, unsigned int n)
 {
@@ -63,6 +64,7 @@ static void begin(bool isolated, unsigned int n_ports, uint32_t caps)
 		.gateway_mac = gateway,
 		.gateway_be = {htonl(0x0a000202), htonl(0x0a000203)},
 		.isolated = isolated,
+		.guest_servers = guest_servers,
 		.input = on_input,
 		.room = on_room,
 		.port_closed = on_closed,
@@ -107,7 +109,7 @@ static int heard(unsigned int port)
 }
 
 /* A broadcast ARP request whose sender is an address. */
-static void say_arp(unsigned int port, const struct mac *src, uint32_t sender)
+static void say_arp(unsigned int port, const struct mac *src, uint32_t sender, bool tagged)
 {
 	static const struct offload none;
 	static const uint8_t head[] = {0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1};
@@ -115,9 +117,15 @@ static void say_arp(unsigned int port, const struct mac *src, uint32_t sender)
 	size_t n = fill(&all, src, 0);
 	uint32_t sender_be = htonl(sender);
 
-	memcpy(bytes + 12, head, sizeof(head));
-	memcpy(bytes + 22, src, 6);
-	memcpy(bytes + 28, &sender_be, 4);
+	size_t at = 12;
+
+	if (tagged) { /* a priority tag: guests take such a frame for one without */
+		memcpy(bytes + at, "\x81\0\0", 4);
+		at += 4;
+	}
+	memcpy(bytes + at, head, sizeof(head));
+	memcpy(bytes + at + 10, src, 6);
+	memcpy(bytes + at + 16, &sender_be, 4);
 	mem_port_inject(ports[port], bytes, n, &none);
 }
 
@@ -126,18 +134,143 @@ static void test_arp_for_the_gateway_is_forged(void **state)
 	struct mac a = guest(1);
 
 	begin(false, 2, ALL_CAPS);
-	say_arp(0, &a, 0x0a000202);
-	say_arp(0, &a, 0x0a000203);
-	assert_int_equal(up.dropped[DROP_FORGED_SOURCE], 2);
+	say_arp(0, &a, 0x0a000202, false);
+	say_arp(0, &a, 0x0a000202, true);
+	say_arp(0, &a, 0x0a000203, false);
+	assert_int_equal(up.dropped[DROP_FORGED_SOURCE], 3);
 	assert_int_equal(up.n_frames, 0);
 	assert_int_equal(heard(1), -1);
-	say_arp(0, &a, 0x0a00020f);
-	say_arp(0, &a, 0); /* a probe of a guest that has no address yet */
-	assert_int_equal(up.dropped[DROP_FORGED_SOURCE], 2);
+	say_arp(0, &a, 0x0a00020f, false);
+	say_arp(0, &a, 0, false); /* a probe of a guest that has no address yet */
+	assert_int_equal(up.dropped[DROP_FORGED_SOURCE], 3);
 	assert_int_equal(up.n_frames, 2);
 	free(mem_port_take(ports[1]));
 	free(mem_port_take(ports[1]));
 	assert_int_equal(heard(1), -1);
+	lan_free(lan);
+}
+
+/* What a guest may not say to others: ports or an ICMPv6 type, behind tags and extension headers. */
+struct speech {
+	const char *what;
+	bool rogue;
+	unsigned int n_tags;
+	uint8_t version;       /* 4 or 6 */
+	uint16_t from, to;     /* UDP; from 0: ICMPv6 of type `to` */
+	uint16_t frag;         /* IPv4: the field; IPv6: the offset, in a header of its own, unless 0 */
+	uint8_t extension;     /* IPv6: type of the headers before; 0xff: none */
+	unsigned int n_extensions, extension_bytes;
+	size_t cut;            /* bytes left out at the end */
+};
+
+static size_t emit_speech(const struct speech *s, const struct mac *dst, const struct mac *src)
+{
+	struct wr w = wr_of(bytes, sizeof(bytes));
+	uint8_t proto = s->from ? 17 : 58;
+
+	wr_copy(&w, dst, 6);
+	wr_copy(&w, src, 6);
+	for (unsigned int i = 0; i < s->n_tags; i++)
+		wr_u32(&w, i + 1 < s->n_tags ? 0x88a80001 : 0x81000000);
+	wr_u16(&w, s->version == 4 ? 0x0800 : 0x86dd);
+	if (s->version == 4) {
+		wr_u32(&w, 0x46000000); /* with an option */
+		wr_u16(&w, 1);
+		wr_u16(&w, s->frag);
+		wr_u8(&w, 64);
+		wr_u8(&w, proto);
+		wr_u16(&w, 0);
+		for (int i = 0; i < 3; i++)
+			wr_u32(&w, 0x01010101);
+	} else {
+		wr_u32(&w, 0x60000000);
+		wr_u16(&w, 0);
+		wr_u8(&w, s->n_extensions ? s->extension : s->frag ? 44 : proto);
+		wr_u8(&w, 255);
+		for (int i = 0; i < 8; i++)
+			wr_u32(&w, 0);
+		for (unsigned int i = 1; i <= s->n_extensions; i++) {
+			wr_u8(&w, i < s->n_extensions ? s->extension : s->frag ? 44 : proto);
+			wr_u8(&w, (uint8_t)(s->extension == 51 ? s->extension_bytes / 4 - 2 : s->extension_bytes / 8 - 1));
+			for (unsigned int n = 2; n < s->extension_bytes; n++)
+				wr_u8(&w, 0);
+		}
+		if (s->frag) {
+			wr_u8(&w, proto);
+			wr_u8(&w, 0);
+			wr_u16(&w, s->frag);
+			wr_u32(&w, 1);
+		}
+	}
+	if (s->from)
+		wr_u16(&w, s->from);
+	else
+		wr_u8(&w, (uint8_t)s->to);
+	if (s->from)
+		wr_u16(&w, s->to);
+	wr_u32(&w, 0x00080000);
+	assert_false(w.bad);
+	return sizeof(bytes) - w.left - s->cut;
+}
+
+static void test_rogue_servers(void **state)
+{
+	static const struct speech cases[] = {
+		{"a DHCP answer", true, 0, 4, 67, 68},
+		{"from another port", true, 0, 4, 1067, 68},
+		{"to a relay", true, 0, 4, 67, 1068},
+		{"a DHCP question", false, 0, 4, 68, 67},
+		{"other UDP", false, 0, 4, 1000, 53},
+		{"an answer with a priority tag", true, 1, 4, 67, 68},
+		{"with two tags", true, 2, 4, 67, 68},
+		{"the first fragment of one", true, 0, 4, 67, 68, .frag = 0x2000},
+		{"a later one", false, 0, 4, 67, 68, .frag = 0x2001},
+		{"ports that are cut off", true, 0, 4, 1000, 53, .cut = 5},
+		{"a DHCPv6 answer", true, 0, 6, 547, 546},
+		{"from another port", true, 0, 6, 1000, 546},
+		{"a DHCPv6 question", false, 0, 6, 546, 547},
+		{"a router advertisement", true, 0, 6, 0, 134},
+		{"with a tag", true, 1, 6, 0, 134},
+		{"a solicitation", false, 0, 6, 0, 133},
+		{"a neighbour's advertisement", false, 0, 6, 0, 136},
+		{"behind hop-by-hop options", true, 0, 6, 0, 134, 0, 0, 1, 8},
+		{"behind destination options", true, 0, 6, 0, 134, 0, 60, 3, 16},
+		{"behind an authentication header", true, 0, 6, 0, 134, 0, 51, 1, 12},
+		{"a ping behind options", false, 0, 6, 0, 128, 0, 60, 3, 16},
+		{"behind too many headers", true, 0, 6, 0, 128, 0, 60, 9, 8},
+		{"behind a header that is too long", true, 0, 6, 0, 128, 0, 60, 1, 512},
+		{"the first fragment", true, 0, 6, 0, 134, .frag = 1},
+		{"a later one", false, 0, 6, 0, 134, .frag = 9},
+		{"behind options, in a fragment", true, 0, 6, 547, 546, 1, 60, 1, 8},
+	};
+	static const struct offload none;
+	struct mac a = guest(1), b = guest(2);
+	unsigned int n_rogue = 0;
+
+	begin(false, 2, ALL_CAPS);
+	say(1, &gateway, &b, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		for (int group = 0; group < 2; group++) {
+			unsigned int n_up = up.n_frames;
+
+			mem_port_inject(ports[0], bytes, emit_speech(&cases[i], group ? &broadcast : &b, &a), &none);
+			struct mem_frame *f = mem_port_take(ports[1]);
+			n_rogue += cases[i].rogue;
+			if (!f != cases[i].rogue || up.dropped[DROP_ROGUE_SERVER] != n_rogue)
+				fail_msg("%s: %s", cases[i].what, f ? "passed" : "dropped");
+			assert_int_equal(up.n_frames - n_up, group && !cases[i].rogue);
+			free(f);
+		}
+	/* To the gateway, which is no guest, all of it goes. */
+	mem_port_inject(ports[0], bytes, emit_speech(&cases[0], &gateway, &a), &none);
+	assert_int_equal(up.dropped[DROP_ROGUE_SERVER], n_rogue);
+	lan_free(lan);
+	guest_servers = true;
+	begin(false, 2, ALL_CAPS);
+	mem_port_inject(ports[0], bytes, emit_speech(&cases[0], &broadcast, &a), &none);
+	guest_servers = false;
+	assert_int_equal(heard(1), 0x46);
+	assert_int_equal(up.dropped[DROP_ROGUE_SERVER], 0);
 	lan_free(lan);
 }
 
@@ -463,6 +596,7 @@ int main(void)
 		cmocka_unit_test(test_learns_and_forwards),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_arp_for_the_gateway_is_forged),
+		cmocka_unit_test(test_rogue_servers),
 		cmocka_unit_test(test_isolated),
 		cmocka_unit_test(test_clones),
 		cmocka_unit_test(test_many_addresses_age_only_their_own),

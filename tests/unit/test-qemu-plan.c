@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Lines as people write them, and what becomes of them. QEMU's descriptors are 50, 51, ... here. */
+/* Lines as people write them, and what becomes of them: the file qemu-lines, which says how it is read.
+ *
+ * usage: test-qemu-plan qemu-lines [print]; with "print" it writes what it would have expected, for a person
+ * to judge. */
 #include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,219 +12,33 @@
 
 #include "qemu_plan.h"
 
-#define ARGS_MAX 64
-#define STREAM(id, fd) "stream,id=" id ",server=off,addr.type=fd,addr.str=" fd
-#define D        "qemu -netdev " STREAM("vmlan0", "50") " -net nic,netdev=vmlan0"
-#define FWD22    " tcp/0.0.0.0:5022>0.0.0.0:22"
+#define ARGS_MAX   64
+#define LINES_MIN  200
+#define NETWORK_FD 50
+#define TAP_FD     70
 
-struct sample {
-	const char *line;
-	const char *expect;   /* the new line; "=": the old one; NULL: refused */
-	const char *networks; /* each "name [what differs from the default]", with "; " between */
-	const char *word;     /* occurs in a note, or in the error; NULL: there is no note */
-	struct qemu_version version; /* 0.0 stands for 7.2, 1.0 for one that is not known */
-};
+static const char *lines_path;
+static bool prints;
 
-static const struct sample samples[] = {
-	/* The article's lines. */
-	{"qemu -net nic,model=?", "=", ""},
-	{"qemu -vnc 0.0.0.0:1 -m 2048 -hda u.img -net nic,vlan=0,macaddr=52:53:00:11:12:13,model=e1000,addr=08 "
-	 "-net user",
-		"qemu -vnc 0.0.0.0:1 -m 2048 -hda u.img -net "
-		"nic,macaddr=52:53:00:11:12:13,model=e1000,addr=08,netdev=vmlan0 -netdev " STREAM("vmlan0", "50"),
-		"vmlan0"},
-	{"qemu -m 2048 u.img -net nic -net tap,script=/etc/qemu-ifup,downscript=/etc/qemu-ifdown --daemonize",
-		"=",
-		""},
-	{"qemu -m 2048 u.img -net nic -net user,hostfwd=tcp::5022-:22 --daemonize",
-		"qemu -m 2048 u.img -net nic,netdev=vmlan0 -netdev " STREAM("vmlan0", "50") " --daemonize",
-		"vmlan0" FWD22},
-
-	/* No network option. */
-	{"qemu", D, "vmlan0"},
-	{"qemu -m 512 -hda a.img",
-		"qemu -m 512 -hda a.img -netdev " STREAM("vmlan0", "50") " -net nic,netdev=vmlan0",
-		"vmlan0"},
-	{"qemu -nodefaults", "=", ""},
-	{"qemu --nodefaults", "=", ""},
-	{"qemu -net none", "=", ""},
-	{"qemu -nic none", "=", ""},
-	{"qemu -M none", "=", ""},
-	{"qemu -machine microvm,acpi=off", "=", ""},
-	{"qemu -machine type=none", "=", ""},
-	{"qemu -machine microvm -machine acpi=off", "=", ""},
-	{"qemu -M microvm -M q35",
-		"qemu -M microvm -M q35 -netdev " STREAM("vmlan0", "50") " -net nic,netdev=vmlan0",
-		"vmlan0"},
-	{"qemu -device e1000",
-		"qemu -device e1000 -netdev " STREAM("vmlan0", "50") " -net nic,netdev=vmlan0", "vmlan0"},
-	{"qemu -device e1000,id=vmlan0",
-		"qemu -device e1000,id=vmlan0 -netdev " STREAM("vmlan1", "50") " -net nic,netdev=vmlan1",
-		"vmlan1"},
-	{"qemu -device {\"driver\":\"e1000\",\"id\":\"vmlan0\"}",
-		"qemu -device {\"driver\":\"e1000\",\"id\":\"vmlan0\"} -netdev " STREAM("vmlan1", "50")
-		" -net nic,netdev=vmlan1",
-		"vmlan1"},
-
-	/* Asking for a list starts nothing. */
-	{"qemu -help", "=", ""},
-	{"qemu -h", "=", ""},
-	{"qemu --version", "=", ""},
-	{"qemu -device help", "=", ""},
-	{"qemu -device e1000,help -net nic -net user", "=", ""},
-	{"qemu -M ? -net user", "=", ""},
-	{"qemu -net nic,model=help -net user", "=", ""},
-	{"qemu -nic user,model=help", "=", ""},
-	{"qemu -netdev help", "=", ""},
-
-	/* -net */
-	{"qemu -net nic -net user", "qemu -net nic,netdev=vmlan0 -netdev " STREAM("vmlan0", "50"), "vmlan0"},
-	{"qemu -net user -net nic",
-		"qemu -netdev " STREAM("vmlan0", "50") " -net nic,netdev=vmlan0", "vmlan0"},
-	{"qemu --net user --net nic",
-		"qemu -netdev " STREAM("vmlan0", "50") " --net nic,netdev=vmlan0", "vmlan0"},
-	{"qemu -net nic,model=virtio,vectors=0 -net user",
-		"qemu -net nic,model=virtio,vectors=0,netdev=vmlan0 -netdev " STREAM("vmlan0", "50"), "vmlan0"},
-	{"qemu -net nic,name=a,,b -net user,id=u",
-		"qemu -net nic,id=a,,b,netdev=u -netdev " STREAM("u", "50"), "u"},
-	{"qemu -net nic -net user,name=u", "qemu -net nic,netdev=u -netdev " STREAM("u", "50"), "u"},
-	{"qemu -net user", "qemu -net socket,fd=50", "vmlan0"},
-	{"qemu -net user,id=u,restrict=on", "qemu -net socket,fd=50,id=u", "u restricted"},
-	{"qemu -net nic -net nic -net user", "qemu -net nic -net nic -net socket,fd=50", "vmlan0"},
-	{"qemu -net nic -net user -net tap,fd=9", "qemu -net nic -net socket,fd=50 -net tap,fd=9", "vmlan0"},
-	{"qemu -net nic -net user -net user",
-		"qemu -net nic -net socket,fd=50 -net socket,fd=51", "vmlan0; vmlan1"},
-	{"qemu -net nic", "=", ""},
-	{"qemu -net nic,netdev=t -netdev tap,id=t", "=", ""},
-	{"qemu -net nic,netdev=t -netdev tap,id=t -net nic -net user",
-		"qemu -net nic,netdev=t -netdev tap,id=t -net nic,netdev=vmlan0 -netdev " STREAM("vmlan0", "50"),
-		"vmlan0"},
-	{"qemu -net nic,netdev=u -netdev user,id=u",
-		"qemu -net nic,netdev=u -netdev " STREAM("u", "50"), "u"},
-	{"qemu -net type=user -net nic",
-		"qemu -netdev " STREAM("vmlan0", "50") " -net nic,netdev=vmlan0", "vmlan0"},
-	{"qemu -net", NULL, NULL, "needs a value"},
-
-	/* vlan= */
-	{"qemu -net nic,vlan=3 -net user,vlan=3",
-		"qemu -net nic,netdev=vmlan0 -netdev " STREAM("vmlan0", "50"),
-		"vmlan0"},
-	{"qemu -net nic,vlan=1 -net user,vlan=1 -net nic,vlan=2 -net user,vlan=2,net=10.9.0.0/24",
-		"qemu -net nic,netdev=vmlan0 -netdev " STREAM("vmlan0", "50") " -net nic,netdev=vmlan1 -netdev "
-		STREAM("vmlan1", "51"),
-		"vmlan0; vmlan1 10.9.0.0/24"},
-	{"qemu -net nic,vlan=0 -net tap,vlan=0,fd=4", "qemu -net nic -net tap,fd=4", ""},
-	{"qemu -net nic,vlan=1 -net tap,vlan=1", NULL, NULL, "-netdev TYPE,id=v1"},
-	{"qemu -net nic -net tap,vlan=1", NULL, NULL, "-netdev tap,id=v1"},
-	{"qemu -net nic,vlan=1 -net nic,vlan=1 -net user,vlan=1", NULL, NULL, "vlan"},
-	{"qemu -net nic,vlan=1 -net user,vlan=1,tftp=/a", NULL, NULL, "-netdev user,id=v1"},
-	{"qemu -net nic,vlan=x -net user", NULL, NULL, "number"},
-	{"qemu -net nic,vlan=1 -net tap,vlan=1,name=n", "=", "", NULL, {2, 5}},
-	{"qemu -net nic,vlan=1,name=n -net user,vlan=1", "qemu -net nic,vlan=1,name=n,netdev=vmlan0 -netdev "
-		"socket,id=vmlan0,fd=50", "vmlan0", NULL, {2, 5}},
-	{"qemu -net nic -net nic -net user,vlan=0",
-		"qemu -net nic -net nic -net socket,fd=50,vlan=0", "vmlan0", NULL,
-		{2, 5}},
-
-	/* Older ways that are gone. */
-	{"qemu -net dump,file=x", NULL, NULL, "filter-dump"},
-	{"qemu -net channel,4:10.0.2.9", NULL, NULL, "guestfwd"},
-	{"qemu -redir tcp:5022::22", NULL, NULL, "hostfwd=tcp::HOSTPORT-:GUESTPORT"},
-	{"qemu -tftp /srv", NULL, NULL, "tftp=DIR"},
-	{"qemu -smb /srv", NULL, NULL, "smb=DIR"},
-	{"qemu -bootp x", NULL, NULL, "bootfile=FILE"},
-	{"qemu -redir tcp:5022::22 -net nic -net user", "=", "", "-redir", {2, 0}},
-	{"qemu -redir tcp:5022::22", "=", "", NULL, {2, 0}},
-	{"qemu -net nic -net dump,file=x", "=", "", NULL, {2, 0}},
-
-	/* -netdev */
-	{"qemu -netdev user,id=n0 -device e1000,netdev=n0",
-		"qemu -netdev " STREAM("n0", "50") " -device e1000,netdev=n0",
-		"n0"},
-	{"qemu -netdev user,id=n0 -device e1000,netdev=n0",
-		"qemu -netdev socket,id=n0,fd=50 -device e1000,netdev=n0",
-		"n0", NULL, {7, 1}},
-	{"qemu -netdev user,id=n0 -device e1000,netdev=n0",
-		"qemu -netdev socket,id=n0,fd=50 -device e1000,netdev=n0",
-		"n0", NULL, {1, 0}},
-	{"qemu -netdev user,id=n0", "qemu -netdev " STREAM("n0", "50"), "n0", NULL, {10, 0}},
-	{"qemu -netdev user,id=a -netdev user,id=b -netdev tap,id=c,fd=7",
-		"qemu -netdev " STREAM("a", "50") " -netdev " STREAM("b", "51") " -netdev tap,id=c,fd=7",
-		"a; b"},
-	{"qemu -netdev user,id=u -netdev hubport,id=h0,hubid=3,netdev=u",
-		"qemu -netdev " STREAM("u", "50") " -netdev hubport,id=h0,hubid=3,netdev=u", "u"},
-	{"qemu -netdev tap,id=t -device virtio-net-pci,netdev=t", "=", ""},
-	{"qemu -netdev user", NULL, NULL, "-netdev user,id=NAME"},
-	{"qemu -netdev {\"type\":\"user\",\"id\":\"n\"}", "=", "", "JSON"},
-	{"qemu -netdev {\"type\":\"tap\",\"id\":\"n\"}", "=", ""},
-	{"qemu -netdev user,id=n,hostfwd=tcp::1-:2,hostfwd=udp:127.0.0.1:3-10.0.2.20:4",
-		"qemu -netdev " STREAM("n", "50"),
-		"n tcp/0.0.0.0:1>0.0.0.0:2 udp/127.0.0.1:3>10.0.2.20:4"},
-	{"qemu -netdev user,id=n,net=10.1.0.0/16,host=10.1.0.1,dns=10.1.0.2,dhcpstart=10.1.9.9,hostname=vm,"
-	 "dnssearch=a.org,dnssearch=b.org,domainname=c.org,restrict",
-		"qemu -netdev " STREAM("n", "50"),
-		"n 10.1.0.0/16 10.1.0.1 10.1.0.2 10.1.9.9 hostname=vm domainname=c.org "
-		"search=a.org search=b.org restricted"},
-	{"qemu -netdev user,id=n,restrict=on,restrict=off", "qemu -netdev " STREAM("n", "50"), "n"},
-	{"qemu -netdev user,id=n,restrict=yes", "qemu -netdev " STREAM("n", "50"), "n restricted"},
-
-	/* What the engine does not serve. */
-	{"qemu -netdev user,id=n,tftp=/srv", "=", "", "tftp"},
-	{"qemu -netdev user,id=n,bootfile=x", "=", "", "bootfile"},
-	{"qemu -netdev user,id=n,smb=/srv", "=", "", "smb"},
-	{"qemu -netdev user,id=n,guestfwd=tcp:10.0.2.9:1-cmd:x", "=", "", "guestfwd"},
-	{"qemu -netdev user,id=n,ipv6-net=fd00::/64", "=", "", "ipv6-net"},
-	{"qemu -netdev user,id=n,of-later=1", "=", "", "of-later"},
-	{"qemu -netdev user,id=n,hostfwd=unix:/x-:1", "=", "", "unix:/x"},
-	{"qemu -netdev user,id=n,hostfwd=tcp:[::1]:1-:2", "=", "", "IPv4"},
-	{"qemu -netdev user,id=n,hostname=a,,b", "=", "", "hostname"},
-	{"qemu -nic user,tftp=/srv -nic user",
-		"qemu -nic user,tftp=/srv -nic socket,fd=50", "vmlan0", "tftp"},
-	{"qemu -net nic -net user,smb=/srv", "=", "", "smb"},
-	{"qemu -net nic,vlan=0 -net user,vlan=0,smb=/srv", "qemu -net nic -net user,smb=/srv", "", "smb"},
-
-	/* IPv6, explicitly. */
-	{"qemu -netdev user,id=n,ipv6=off", "qemu -netdev " STREAM("n", "50"), "n"},
-	{"qemu -netdev user,id=n,ipv4=on", "qemu -netdev " STREAM("n", "50"), "n"},
-	{"qemu -netdev user,id=n,ipv4=on,ipv6=on", "qemu -netdev " STREAM("n", "50"), "n", "IPv4 only"},
-	{"qemu -netdev user,id=n,ipv6=on", "=", "", "IPv6 alone"},
-	{"qemu -netdev user,id=n,ipv4=off", "=", "", "IPv6 alone"},
-
-	/* -nic */
-	{"qemu -nic user", "qemu -nic socket,fd=50", "vmlan0"},
-	{"qemu -nic user,model=virtio,mac=52:54:00:11:22:33,hostfwd=tcp::5022-:22,id=u",
-		"qemu -nic socket,fd=50,model=virtio,mac=52:54:00:11:22:33,id=u", "u" FWD22},
-	{"qemu -nic tap,ifname=x -nic user", "qemu -nic tap,ifname=x -nic socket,fd=50", "vmlan0"},
-	{"qemu -nic user -nic user", "qemu -nic socket,fd=50 -nic socket,fd=51", "vmlan0; vmlan1"},
-	{"qemu -nic user,addr=8", "=", "", "addr"},
-
-	/* Everything else passes, whatever it looks like. */
-	{"qemu -append -net -net nic -net user",
-		"qemu -append -net -net nic,netdev=vmlan0 -netdev " STREAM("vmlan0", "50"), "vmlan0"},
-	{"qemu -name -nodefaults -nic user", "qemu -name -nodefaults -nic socket,fd=50", "vmlan0"},
-	{"qemu -S disk -nic user", "qemu -S disk -nic socket,fd=50", "vmlan0"},
-	{"qemu -later -nic user", "qemu -later -nic socket,fd=50", "vmlan0"},
-	{"qemu -later value -nic user", "qemu -later value -nic socket,fd=50", "vmlan0"},
-	{"qemu -nic user,mac=1,,2", "qemu -nic socket,fd=50,mac=1,,2", "vmlan0"},
-
-	/* Mistakes. */
-	{"qemu -nic user,hostfwd=tcp::70000-:22", NULL, NULL, "host port"},
-	{"qemu -nic user,net=10.0.2.0/33", NULL, NULL, "prefix length"},
-	{"qemu -nic user,host=1.2.3.4", NULL, NULL, "host must be"},
-	{"qemu -nic user,dns=1.2.3.4,restrict=on", NULL, NULL, "dns must be"},
-	{"qemu -nic user,dns=1.2.3.4",
-		"qemu -nic socket,fd=50", "vmlan0 10.0.2.0/24 10.0.2.2 1.2.3.4 10.0.2.15"},
-	{"qemu -nic user,restrict=maybe", NULL, NULL, "on or off"},
-	{"qemu -nic user,dhcpstart=x", NULL, NULL, "IPv4 address"},
-};
-
+/* Splits at blanks; what stands between single quotes stays together. */
 static unsigned int split(char *line, char **argv)
 {
 	unsigned int n = 0;
+	char *to = line;
 
-	for (char *p = strtok(line, " "); p; p = strtok(NULL, " ")) {
+	for (char *p = line; *p;) {
+		bool quoted = false;
+
 		assert_true(n < ARGS_MAX - 1);
-		argv[n++] = p;
+		argv[n++] = to;
+		for (; *p && (quoted || *p != ' '); p++)
+			if (*p == '\'')
+				quoted = !quoted;
+			else
+				*to++ = *p;
+		while (*p == ' ')
+			p++;
+		*to++ = '\0';
 	}
 	argv[n] = NULL;
 	return n;
@@ -234,7 +51,7 @@ static void add_addr(struct qemu_text *t, const char *before, uint32_t a_be)
 	qemu_text_addf(t, "%s%s", before, inet_ntop(AF_INET, &a_be, a, sizeof(a)));
 }
 
-static void print_network(const struct qemu_network *n, struct qemu_text *t)
+static void write_network(const struct qemu_network *n, struct qemu_text *t)
 {
 	const struct user_conf *c = &n->conf;
 	struct user_conf expect;
@@ -242,7 +59,7 @@ static void print_network(const struct qemu_network *n, struct qemu_text *t)
 
 	/* Addresses that follow the network are left out. */
 	user_conf_init(&expect);
-	qemu_text_addf(t, "%s%s", t->n ? "; " : "", n->name);
+	qemu_text_add(t, n->name);
 	if (c->net_be != expect.net_be || c->dns_be != htonl(0x0a000203)) {
 		add_addr(t, " ", c->net_be);
 		qemu_text_addf(t, "/%d", __builtin_popcount(c->mask_be));
@@ -273,77 +90,165 @@ static void print_network(const struct qemu_network *n, struct qemu_text *t)
 	}
 }
 
-static void check_plan(const struct sample *s, const struct qemu_plan *p)
+static void write_tap(const struct qemu_tap *t, struct qemu_text *to)
 {
-	static const int fds[] = {50, 51, 52, 53};
-	struct qemu_text line = {0}, networks = {0};
-	char **argv;
-	bool found = false;
-
-	assert_true(p->n_networks <= ARRAY_SIZE(fds));
-	argv = qemu_plan_argv(p, fds);
-	assert_non_null(argv);
-	for (char **a = argv; *a; a++)
-		qemu_text_addf(&line, "%s%s", a == argv ? "" : " ", *a);
-	assert_string_equal(line.p, strcmp(s->expect, "=") == 0 ? s->line : s->expect);
-	qemu_text_add(&networks, "");
-	for (unsigned int i = 0; i < p->n_networks; i++)
-		print_network(&p->networks[i], &networks);
-	assert_string_equal(networks.p, s->networks);
-	for (unsigned int i = 0; i < p->n_notes; i++)
-		found = found || (s->word && strstr(p->notes[i], s->word));
-	if (found != !!s->word || p->n_notes != (s->word ? 1 : 0))
-		fail_msg("%s: %u notes, the first: %s", s->line, p->n_notes, p->n_notes ? p->notes[0] : "");
-	argv = qemu_argv_free(argv);
-	qemu_text_done(&line);
-	qemu_text_done(&networks);
+	qemu_text_addf(to, "%s %s", t->name, t->ifname[0] ? t->ifname : "-");
+	qemu_text_addf(to, " up %s", t->script ? t->script : "-");
+	qemu_text_addf(to, " down %s", t->downscript ? t->downscript : "-");
+	if (t->n_queues > 1)
+		qemu_text_addf(to, " queues %u", t->n_queues);
+	qemu_text_add(to, t->vnet_hdr_required ? " header" : t->vnet_hdr ? "" : " no header");
 }
 
-static void run_sample(const struct sample *s)
+/* A word as it is written in the file: our end of a cable in brief. */
+static void write_word(const char *word, const char *line, struct qemu_text *to)
 {
-	struct qemu_version version = s->version;
+	static const char opened[] = "stream,id=", rest[] = ",server=off,addr.type=fd,addr.str=";
+	const char *end = strstr(word, rest);
+
+	if (strncmp(word, opened, strlen(opened)) == 0 && end && !strstr(line, rest))
+		qemu_text_addf(to, "<%.*s %s>", (int)(end - word - strlen(opened)), word + strlen(opened),
+			end + strlen(rest));
+	else
+		qemu_text_addf(to, strpbrk(word, " ") || !*word ? "'%s'" : "%s", word);
+}
+
+/* The plan as it is written in the file. */
+static void write_plan(const struct qemu_plan *p, const char *line, struct qemu_text *to)
+{
+	int fds[ARGS_MAX];
+	struct qemu_text new = {0};
+	int tap_fd = TAP_FD;
+	char **argv;
+
+	assert_true(p->n_networks <= ARRAY_SIZE(fds));
+	for (unsigned int i = 0; i < p->n_networks; i++)
+		fds[i] = NETWORK_FD + (int)i;
+	for (unsigned int i = 0; i < p->n_taps; i++)
+		for (unsigned int k = 0; k < p->taps[i].n_queues; k++)
+			p->taps[i].fds[k] = tap_fd++;
+	argv = qemu_plan_argv(p, fds);
+	assert_non_null(argv);
+	for (char **a = argv; *a; a++) {
+		qemu_text_add(&new, a == argv ? "" : " ");
+		write_word(*a, line, &new);
+	}
+	qemu_text_addf(to, "\t%s\n", strcmp(new.p, line) == 0 ? "=" : new.p);
+	for (unsigned int i = 0; i < p->n_networks; i++) {
+		qemu_text_add(to, "\tnetwork ");
+		write_network(&p->networks[i], to);
+		qemu_text_add(to, "\n");
+	}
+	for (unsigned int i = 0; i < p->n_taps; i++) {
+		qemu_text_add(to, "\ttap ");
+		write_tap(&p->taps[i], to);
+		qemu_text_add(to, "\n");
+	}
+	for (unsigned int i = 0; i < p->n_notes; i++)
+		qemu_text_addf(to, "\tnote %s\n", p->notes[i]);
+	argv = qemu_argv_free(argv);
+	qemu_text_done(&new);
+}
+
+/* What is refused, and the text that the error points at. */
+static void write_error(const struct qemu_error *e, char **argv, int argc, struct qemu_text *to)
+{
+	assert_in_range(e->arg, 1, argc - 1);
+	assert_true(e->at + e->n_bytes <= strlen(argv[e->arg]));
+	qemu_text_addf(to, "\terror %s [%.*s]\n", e->text, (int)e->n_bytes, argv[e->arg] + e->at);
+}
+
+static void run_line(const char *text, const struct qemu_version *version, bool may_tap, struct qemu_text *to)
+{
 	struct qemu_error e = {.arg = -1};
 	struct qemu_line l = {0};
 	struct qemu_plan p = {0};
-	char line[1024], *argv[ARGS_MAX];
-	int argc, r;
+	char *line = strdup(text), *argv[ARGS_MAX];
+	int argc = (int)split(line, argv);
+	int r = qemu_line_parse(argc, argv, &l, &e);
 
-	if (!version.major)
-		version = (struct qemu_version){7, 2};
-	else if (version.major == 1)
-		version = (struct qemu_version){0, 0};
-	(void)snprintf(line, sizeof(line), "%s", s->line);
-	argc = (int)split(line, argv);
-	r = qemu_line_parse(argc, argv, &l, &e);
+	l.may_tap = may_tap;
 	if (r == 0)
-		r = qemu_plan_make(&l, &version, &p, &e);
-	if (r < 0 && s->expect)
-		fail_msg("%s: %s", s->line, e.text);
-	if (r == 0 && !s->expect)
-		fail_msg("%s: was not refused", s->line);
-	if (r == 0) {
-		check_plan(s, &p);
-	} else {
-		assert_int_equal(r, -EINVAL);
-		if (!strstr(e.text, s->word))
-			fail_msg("%s: %s", s->line, e.text);
-		assert_in_range(e.arg, 1, argc - 1);
-		assert_true(e.at + e.n_bytes <= strlen(argv[e.arg]));
-	}
+		r = qemu_plan_make(&l, version, &p, &e);
+	if (r == 0)
+		write_plan(&p, text, to);
+	else
+		write_error(&e, argv, argc, to);
+	assert_true(r == 0 || r == -EINVAL);
 	qemu_plan_done(&p);
 	qemu_line_done(&l);
+	free(line);
 }
 
-static void test_samples(void **state)
+/* One line of the file with all that it says of it, which is empty but for "print". */
+struct sample {
+	char line[4096];
+	struct qemu_version version;
+	bool no_taps;
+	struct qemu_text want;
+};
+
+static unsigned int finish(struct sample *s)
 {
-	for (unsigned int i = 0; i < ARRAY_SIZE(samples); i++)
-		run_sample(&samples[i]);
+	struct qemu_text got = {0};
+
+	if (!s->line[0])
+		return 0;
+	run_line(s->line, &s->version, !s->no_taps, &got);
+	if (prints)
+		(void)printf("%s\n%s", s->line, got.p);
+	else if (!s->want.p || strcmp(got.p, s->want.p) != 0)
+		fail_msg("%s\nis to be\n%sand is\n%s", s->line, s->want.p ? s->want.p : "", got.p);
+	qemu_text_done(&got);
+	qemu_text_done(&s->want);
+	s->line[0] = '\0';
+	return 1;
+}
+
+/* "@ qemu 2.5", "@ taps no": for the lines that follow. */
+static void set(struct sample *s, const char *text)
+{
+	if (strncmp(text, "@ taps ", 7) == 0)
+		s->no_taps = strcmp(text + 7, "no") == 0;
+	else if (strcmp(text, "@ qemu unknown") == 0)
+		s->version = (struct qemu_version){0};
+	else
+		assert_int_equal(sscanf(text, "@ qemu %u.%u", &s->version.major, &s->version.minor), 2);
+}
+
+static void test_lines(void **state)
+{
+	struct sample s = {.version = {7, 2}};
+	FILE *f = fopen(lines_path, "re");
+	unsigned int n = 0;
+	char text[4096];
+
+	assert_non_null(f);
+	while (fgets(text, sizeof(text), f)) {
+		text[strcspn(text, "\n")] = '\0';
+		if (text[0] == '\t') {
+			assert_true(s.line[0]);
+			qemu_text_addf(&s.want, "%s\n", text);
+			continue;
+		}
+		n += finish(&s);
+		if (prints && (!text[0] || strchr("#@", text[0])))
+			(void)printf("%s\n", text);
+		if (text[0] == '@')
+			set(&s, text);
+		else if (text[0] && text[0] != '#')
+			(void)snprintf(s.line, sizeof(s.line), "%s", text);
+	}
+	n += finish(&s);
+	(void)fclose(f);
+	assert_true(n >= LINES_MIN || prints);
 }
 
 /* The error points at the very value. */
 static void test_place(void **state)
 {
-	char *argv[] = {(char[]){"qemu"}, (char[]){"-nic"}, (char[]){"user,id=n,hostfwd=tcp::70000-:22"}, NULL};
+	char *argv[] = {
+		(char[]){"qemu"}, (char[]){"-nic"}, (char[]){"user,id=n,hostfwd=tcp::70000-:22"}, NULL};
 	struct qemu_version v = {7, 2};
 	struct qemu_error e = {.arg = -1};
 	struct qemu_line l = {0};
@@ -391,14 +296,16 @@ static void test_version(void **state)
 	assert_false(qemu_version_is_at_least(&v, 8, 0));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_samples),
+		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_place),
 		cmocka_unit_test(test_daemonize),
 		cmocka_unit_test(test_version),
 	};
 
+	lines_path = argc > 1 ? argv[1] : "qemu-lines";
+	prints = argc > 2 && strcmp(argv[2], "print") == 0;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

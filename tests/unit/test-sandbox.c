@@ -202,6 +202,47 @@ static void test_allowed(void **state)
 	assert_survives(do_work);
 }
 
+/* A user namespace without powers, as AppArmor of Ubuntu 24.04 makes it: mounts and capabilities are denied. */
+static void deny_capabilities(void)
+{
+	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
+
+	if (!f || seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(unshare), 1,
+			  SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_NEWNS, CLONE_NEWNS)) < 0 ||
+		seccomp_rule_add(f, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(mount), 0) < 0 ||
+		seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prctl), 1,
+			SCMP_A0(SCMP_CMP_EQ, PR_CAPBSET_DROP)) < 0 ||
+		seccomp_load(f) < 0)
+		_exit(EXIT_ENTER_FAILED);
+	seccomp_release(f);
+}
+
+/* It goes on with what it has, and says what is missing. */
+static void test_powerless_namespace(void **state)
+{
+	char missing[SANDBOX_TEXT_BYTES];
+	pid_t parent = getpid(), pid;
+	int status;
+
+	if (!as_user)
+		skip(); /* root needs no user namespace */
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		deny_capabilities();
+		if (!become_ordinary() || sandbox_enter(parent, missing) < 0)
+			_exit(EXIT_ENTER_FAILED);
+		if (!strstr(missing, "file system is not hidden") || strchr(missing, '\n'))
+			_exit(EXIT_INCOMPLETE);
+		do_work();
+		do_setuid(); /* the filter is there */
+		_exit(EXIT_SURVIVED);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGSYS);
+}
+
 /* In a network namespace of the child's own, since the range is one's. */
 static void set_ping_range(const char *range)
 {
@@ -412,6 +453,7 @@ int main(void)
 		cmocka_unit_test(test_list),
 		cmocka_unit_test(test_forbidden),
 		cmocka_unit_test(test_allowed),
+		cmocka_unit_test(test_powerless_namespace),
 		cmocka_unit_test(test_ping_group),
 		cmocka_unit_test(test_seen_from_outside),
 		cmocka_unit_test(test_dies_with_its_parent),

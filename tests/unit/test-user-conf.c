@@ -339,6 +339,13 @@ static void test_words(void **state)
 	assert_false(user_conf_parse_mtu("0x600", &mtu, &e));
 	assert_int_equal(mtu, 65520);
 
+	assert_true(user_conf_parse_busy_poll("1000", &mtu, &e));
+	assert_true(user_conf_parse_busy_poll("0", &mtu, &e));
+	assert_false(user_conf_parse_busy_poll("1001", &mtu, &e));
+	assert_false(user_conf_parse_busy_poll("50us", &mtu, &e));
+	assert_false(user_conf_parse_busy_poll("", &mtu, &e));
+	assert_int_equal(mtu, 0);
+
 	assert_false(user_conf_parse_addr("0.0.0.0", &a, &e));
 	assert_false(user_conf_parse_addr("10.0.2.2 ", &a, &e));
 	assert_false(user_conf_parse_path("", path, &e));

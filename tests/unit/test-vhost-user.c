@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/un.h>
 
+#include "clock.h"
 #include "front-end.h"
 #include "segment.h"
 #include "vhost_user.h"
@@ -20,12 +21,19 @@ static struct port *port;
 static struct front_end fe;
 static unsigned int n_warnings;
 static char warning[256];
+static uint64_t frozen_ms; /* the loop's time; 0: as it is */
+static bool busy_poll;
 static uint8_t bytes[PACKET_MAX_BYTES + 64], other[PACKET_MAX_BYTES + VHOST_HEADER_BYTES];
 
 static void on_warning(void *ctx, struct port *p, const char *text)
 {
 	n_warnings++;
 	(void)snprintf(warning, sizeof(warning), "%s", text);
+}
+
+static uint64_t now_ms(void *ctx)
+{
+	return frozen_ms ? frozen_ms : clock_now_ms();
 }
 
 static void step(void)
@@ -43,6 +51,7 @@ static struct vhost_user_config config(void)
 		.listen_fd = -1,
 		.connected_fd = -1,
 		.warn = on_warning,
+		.busy_poll = busy_poll,
 	};
 }
 
@@ -643,6 +652,68 @@ static void test_few_buffers(void **state)
 }
 
 /* One call a pass at most, and none while the driver does not want it. */
+/* Buffers that look like room and are none: each try would fail, and none is made before there are more. */
+static void test_room_that_is_none(void **state)
+{
+	struct packet k = {.dst = {{2}}, .src = {{4}}, .n_payload = 1400, .flags = TCP_ACK};
+	struct piece chain[35];
+	struct offload o;
+	struct room r;
+
+	start(BIT(VHOST_F_RING_PACKED) | F_MERGE);
+	assert_int_equal(send_whole(100, &(struct offload){}), -ENOBUFS);
+	guest_offer(0, 200, 1526);
+	step();
+	assert_int_equal(owner.n_room, 1);
+	memset(bytes, 0, 100);
+	for (int i = 0; i < 200; i++)
+		assert_int_equal(send_whole(100, &(struct offload){}), 0);
+	step();
+	for (int i = 0; i < 200; i++)
+		assert_true(driver_used(&fe.rings[0], NULL) >= 0);
+	/* 70 descriptors, in which no frame of 1454 bytes has a place. */
+	for (unsigned int i = 0; i < 70; i++)
+		chain[i % 35] = (struct piece){buffer_at(i, 16), 16};
+	assert_true(driver_add(&fe.rings[0], chain, 35, true) >= 0);
+	assert_true(driver_add(&fe.rings[0], chain, 35, true) >= 0);
+	kick(0);
+	assert_int_equal(port_reserve(port, 54, 65000, &r), 0);
+	(void)packet_build(&k, bytes, &o);
+	memcpy(r.head, bytes, 54);
+	assert_int_equal(port_commit(port, &r, 1400, &o), -ENOBUFS);
+	for (int i = 0; i < 5; i++)
+		step();
+	assert_int_equal(owner.n_room, 1);
+	guest_offer(0, 100, 1526);
+	step();
+	assert_int_equal(owner.n_room, 2);
+	finish();
+}
+
+/* The guest starts again, and what it starts with has eight buffers, as boot loaders have. */
+static void test_another_driver(void **state)
+{
+	uint32_t body[2];
+	struct room r;
+
+	start(F_CSUM_TSO | F_MERGE);
+	assert_int_equal(send_whole(100, &(struct offload){}), -ENOBUFS);
+	guest_offer(0, 200, 1526);
+	step();
+	assert_int_equal(owner.n_room, 1);
+	say(fe.sock, VHOST_GET_VRING_BASE, 0, (uint32_t[]){0, 0}, 8, NULL, 0);
+	step();
+	assert_int_equal(hear(&fe, VHOST_GET_VRING_BASE, body, sizeof(body)), 8);
+	driver_of(&fe, 0);
+	say_ring(&fe, 0, 0);
+	step();
+	guest_offer(0, 8, 1526);
+	assert_int_equal(port_reserve(port, 54, 65000, &r), 0);
+	assert_true(r.n_bytes > 4 * 1400);
+	port_cancel(port, &r);
+	finish();
+}
+
 static void test_calls(void **state)
 {
 	for (unsigned int s = 0; s < ARRAY_SIZE(shapes); s++) {
@@ -664,6 +735,89 @@ static void test_calls(void **state)
 		assert_int_equal(read(fe.call[0], &n, sizeof(n)), -1);
 		finish();
 	}
+}
+
+/* Sends n frames; whether the driver was told that their buffers are free. */
+static bool told_of_sent(unsigned int n)
+{
+	static const uint32_t cut[] = {12, 0};
+
+	memset(bytes, 0, 100);
+	for (unsigned int i = 0; i < n; i++)
+		guest_send(&(struct offload){}, bytes, 100, cut);
+	step();
+	return fd_was_told(fe.call[1]);
+}
+
+/* Takes back what was used, and wants to hear of more. */
+static void take_back(void)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		while (driver_used(&fe.rings[i], NULL) >= 0)
+			;
+		driver_want_calls(&fe.rings[i], true);
+	}
+}
+
+/* That buffers from the guest are free is told with the next frame to it, or in time, or when they are many. */
+static void test_calls_together(void **state)
+{
+	for (unsigned int s = 0; s < ARRAY_SIZE(shapes); s++) {
+		start(shapes[s] | F_CSUM_TSO | F_MERGE);
+		guest_offer(0, 100, 1526);
+		step();
+		frozen_ms = clock_now_ms();
+		for (unsigned int i = 0; i < 2; i++) {
+			assert_false(told_of_sent(1));
+			assert_false(told_of_sent(1));
+			assert_int_equal(send_whole(100, &(struct offload){}), 0);
+			step();
+			assert_true(fd_was_told(fe.call[0]) && fd_was_told(fe.call[1]));
+			take_back();
+		}
+		assert_false(told_of_sent(1));
+		frozen_ms += 2;
+		step();
+		assert_true(fd_was_told(fe.call[1]));
+		take_back();
+		assert_true(told_of_sent(6));
+		frozen_ms = 0;
+		finish();
+	}
+}
+
+/* While the loop asks for events no kick is wanted, and none is needed; when it sleeps it is. */
+static void test_busy_poll(void **state)
+{
+	static const uint32_t cut[] = {12, 0};
+
+	busy_poll = true;
+	for (unsigned int s = 0; s < ARRAY_SIZE(shapes); s++) {
+		start(shapes[s] | F_CSUM_TSO | F_MERGE);
+		frozen_ms = clock_now_ms(); /* no timer comes between */
+		loop_set_poll(loop, 1000000);
+		memset(bytes, 0, 100);
+		guest_send(&(struct offload){}, bytes, 100, cut);
+		assert_int_equal(loop_run_once(loop, 0), 0);
+		assert_int_equal(owner.n_frames, 1);
+		for (unsigned int i = 0; i < 10; i++) {
+			uint64_t n;
+
+			guest_send(&(struct offload){}, bytes, 100, cut);
+			assert_int_equal(read(fe.kick[1], &n, sizeof(n)) < 0 || i == 0, 1);
+			for (int k = 0; k < 2 && owner.n_frames < 2 + i; k++)
+				assert_int_equal(loop_run_once(loop, 1000), 0);
+			assert_int_equal(owner.n_frames, 2 + i);
+		}
+		loop_set_poll(loop, 0);
+		frozen_ms = 0;
+		step();
+		guest_send(&(struct offload){}, bytes, 100, cut);
+		assert_true(fd_was_told(fe.kick[1]));
+		step();
+		finish();
+	}
+	busy_poll = false;
 }
 
 /* Stops, resumption, reconnection. */
@@ -811,6 +965,12 @@ static void test_memory_is_missing(void **state)
 	assert_int_equal(n_warnings, 1);
 	assert_non_null(strstr(warning, "share=on"));
 	assert_true(is_silent(&fe));
+	/* Once; but another matter is another warning. */
+	say_fd(&fe, VHOST_SET_VRING_KICK, 0, fe.kick[0]);
+	step();
+	assert_int_equal(n_warnings, 1);
+	vhost_warn(inside(), VHOST_WARN_RING);
+	assert_int_equal(n_warnings, 2);
 	/* Late, but there. */
 	say_memory(&fe, step);
 	guest_send(&(struct offload){}, bytes, 100, (uint32_t[]){0});
@@ -1051,6 +1211,7 @@ static void test_bad_requests(void **state)
 	static const struct {
 		uint32_t request, flags, n, n_fds;
 		uint64_t body[5];
+		bool own_end; /* the descriptors: the front end's own socket, which we must not hold */
 	} bad[] = {
 		{0, 0, 0, 0, {}},
 		{999, 0, 0, 0, {}},
@@ -1074,6 +1235,9 @@ static void test_bad_requests(void **state)
 		{VHOST_SET_VRING_KICK, 0, 8, 1, {0x100}},
 		{VHOST_SET_VRING_KICK, 0, 8, 2, {0}},
 		{VHOST_SET_VRING_CALL, 0, 8, 1, {2}},
+		{VHOST_SET_VRING_KICK, 0, 8, 1, {0}, true}, /* a socket */
+		{VHOST_SET_VRING_CALL, 0, 8, 1, {0}, true},
+		{VHOST_SET_VRING_ERR, 0, 8, 1, {1}, true},
 		{VHOST_SET_MEM_TABLE, 0, 40, 0, {1}},
 		{VHOST_SET_MEM_TABLE, 0, 40, 1, {9}},
 		{VHOST_SET_MEM_TABLE, 0, 40, 1, {0xffffffff}},
@@ -1094,7 +1258,7 @@ static void test_bad_requests(void **state)
 
 		start(0);
 		for (unsigned int k = 0; k < bad[i].n_fds; k++)
-			fds[k] = fe.err[0];
+			fds[k] = bad[i].own_end ? fe.sock : fe.err[0];
 		say(fe.sock, bad[i].request, bad[i].flags, bad[i].body, bad[i].n, fds, bad[i].n_fds);
 		step();
 		if (owner.n_closed != 1)
@@ -1163,7 +1327,7 @@ static void test_nothing_is_leaked(void **state)
 
 static int setup(void **state)
 {
-	return loop_new(NULL, &loop);
+	return loop_new(&(struct loop_clock){.now_ms = now_ms}, &loop);
 }
 
 static int teardown(void **state)
@@ -1191,7 +1355,11 @@ int main(void)
 		cmocka_unit_test(test_legacy_header),
 		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_few_buffers),
+		cmocka_unit_test(test_room_that_is_none),
+		cmocka_unit_test(test_another_driver),
 		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_calls_together),
+		cmocka_unit_test(test_busy_poll),
 		cmocka_unit_test(test_stop_and_go_on),
 		cmocka_unit_test(test_disabled),
 		cmocka_unit_test(test_listener),

@@ -50,7 +50,7 @@ class UmlGuest(Guest):
         if os.stat(inside).st_dev != os.stat(self.tmp).st_dev:
             mount(self.tmp, inside, "none", MS_BIND)
 
-    def _spawn(self):
+    def spawn(self):
         expect(self.tmp.startswith("/tmp/"), f"{self.tmp} does not lie under /tmp")
         if not os.path.isdir(self.tmp):
             self._mounts()

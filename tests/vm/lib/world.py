@@ -21,6 +21,8 @@ import threading
 import time
 import traceback
 
+import own_root
+
 SKIP = 77
 HOST = "192.0.2.2"
 OUTSIDE = "203.0.113.80"
@@ -29,10 +31,16 @@ NAME = "outside.test"
 HTTP_PORT, SINK_PORT, SOURCE_PORT, SUM_PORT, ECHO_PORT = 80, 5001, 5002, 5003, 7
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x10000000, 0x20000000, 0x40000000
-MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
+MS_BIND, MS_REC = 0x1000, 0x4000
 PR_SET_PDEATHSIG = 1
 
 libc = ctypes.CDLL(None, use_errno=True)
+
+
+# What lets ordinary users make namespaces, where AppArmor (Ubuntu 24.04) or something else forbids it.
+REMEDY = ("them: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+          if os.path.exists("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+          else "unprivileged user namespaces")
 
 
 class Skip(Exception):
@@ -78,7 +86,7 @@ def enter_namespaces():
         write_file("/proc/self/setgroups", "deny")
         write_file("/proc/self/uid_map", f"0 {uid} 1")
         write_file("/proc/self/gid_map", f"0 {gid} 1")
-    mount("none", "/", "none", MS_REC | MS_PRIVATE)
+    own_root.make_private()
 
 
 class World:
@@ -119,15 +127,31 @@ class World:
         real = os.path.realpath("/etc/resolv.conf")
         if not os.path.exists(real):
             # Nothing to mount over: a copy of /etc that has one.
-            shutil.copytree("/etc", self.path("etc"), symlinks=True, dirs_exist_ok=True,
-                            ignore=self._unreadable)
-            real = self.path("etc/resolv.conf")
+            real = os.path.join(self.own_etc(), "resolv.conf")
             if os.path.islink(real):
                 os.unlink(real)
             write_file(real, f"nameserver {RESOLVER}\n")
-            mount(self.path("etc"), "/etc", "none", MS_BIND)
             return
         mount(own, real, "none", MS_BIND)
+
+    def own_etc(self):
+        """Covers /etc by a copy of it, which may be written to; the copy's path."""
+        copy = self.path("etc")
+        if not os.path.exists(copy):
+            shutil.copytree("/etc", copy, symlinks=True, ignore=self._unreadable)
+            mount(copy, "/etc", "none", MS_BIND)
+        return copy
+
+    @staticmethod
+    def own_sys():
+        """/sys as this world's network has it."""
+        mount("sysfs", "/sys", "sysfs", 0)
+
+    @staticmethod
+    def taps():
+        """The taps of this world, once own_sys() has been called."""
+        links = os.listdir("/sys/class/net")
+        return sorted(name for name in links if os.path.exists(f"/sys/class/net/{name}/tun_flags"))
 
     @staticmethod
     def _unreadable(folder, names):
@@ -171,6 +195,23 @@ class World:
     def wait_for_the_end(self, timeout_s=10):
         """Waits until no vmlan and no QEMU runs here any more."""
         self.wait_for(lambda: not self.running(), lambda: f"the end of {self.running()}", timeout_s)
+
+    def outside_process(self, *command):
+        """Starts a command in the outside's network."""
+        def enter():
+            with open(f"/proc/{self._outside.pid}/ns/net", "rb") as ns:
+                syscall("setns", ns.fileno(), CLONE_NEWNET)
+        return subprocess.Popen(command, preexec_fn=enter)
+
+    def in_outside(self, *command):
+        """Runs a command in the outside's network."""
+        sh("nsenter", "-t", str(self._outside.pid), "-n", *command)
+
+    def cable_to_outside(self, name, there):
+        """A veth pair: `name` here, `there` outside."""
+        sh("ip", "link", "add", name, "type", "veth", "peer", "name", there, "netns", str(self._outside.pid))
+        sh("ip", "link", "set", name, "up")
+        self.in_outside("ip", "link", "set", there, "up")
 
     def outside_socket(self, kind=socket.SOCK_STREAM):
         """A socket of the outside's network, for connections in."""
@@ -240,7 +281,7 @@ def _middle(function, tmp):
     try:
         enter_namespaces()
     except OSError as e:
-        print(f"may not make namespaces ({e}): run it as root, or allow unprivileged user namespaces")
+        print(f"may not make namespaces ({e}): run it as root (sudo), or allow {REMEDY}")
         return SKIP
     first = os.fork()
     if first == 0:
