@@ -32,7 +32,7 @@ struct fake {
 	uint16_t ports[PORTS_MAX];
 	unsigned int n_ports;
 	char *ruleset; /* heap; NULL: none */
-	bool locked;
+	bool locked, meddle;
 	unsigned int n_calls, fail_at, die_at;
 	bool die_after, dead;
 };
@@ -377,8 +377,9 @@ static int table_put(struct host *h, const char *name, const char *mark, const c
 	ENTER(h);
 	char *text = NULL;
 
-	if (asprintf(&text, "%s\n%s", mark, rules) < 0)
+	if (asprintf(&text, "%s\n%s%s", mark, rules, f->meddle ? "and more" : "") < 0)
 		abort();
+	f->meddle = false;
 	put(f, "table", name, text);
 	free(text);
 	return leave(f, 0);
@@ -676,6 +677,11 @@ void host_fake_set(struct host *h, const char *kind, const char *key, const char
 void host_fake_kill(struct host *h, const char *lock_path)
 {
 	host_fake_set(h, "supervisor", lock_path, NULL);
+}
+
+void host_fake_meddle(struct host *h)
+{
+	fake_of(h)->meddle = true;
 }
 
 void host_fake_listen(struct host *h, uint16_t port)

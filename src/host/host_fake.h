@@ -31,6 +31,8 @@ void host_fake_set(
 	struct host *h, const char *kind, const char *key, const char *value); /* NULL: removes it */
 /* Ends the supervisor of that lock file. */
 void host_fake_kill(struct host *h, const char *lock_path);
+/* The next table that is put is changed by somebody before anybody looks at it. */
+void host_fake_meddle(struct host *h);
 void host_fake_listen(struct host *h, uint16_t port);
 void host_fake_ruleset(struct host *h, const char *json);
 

@@ -177,15 +177,13 @@ static int note_chain(struct network *n, const json_t *items, const json_t *chai
 	bool is_input = strcmp(text_of(chain, "hook"), "input") == 0;
 	bool is_iptables =
 		strcmp(table, "filter") == 0 && (strcmp(name, "FORWARD") == 0 || strcmp(name, "INPUT") == 0);
-
 	bool is_ufw =
 		has_chain(items, family, "ufw-user-forward") || has_chain(items, family, "ufw6-user-forward");
 
 	if (is_ufw && is_input)
 		return network_add_note(n,
 			"ufw drops guests' DHCP and DNS; to let them: ufw allow in on %s to any port 67 "
-			"proto udp; "
-			"ufw allow in on %s to any port 53",
+			"proto udp; ufw allow in on %s to any port 53",
 			dev, dev);
 	if (is_ufw)
 		return network_add_note(

@@ -6,6 +6,9 @@
 #include "step.h"
 #include "store.h"
 
+#define DIGEST_BYTES 20
+#define PUT_TRIES    4
+
 static void describe_table(const struct step *s, char ret[STEP_TEXT_BYTES])
 {
 	(void)snprintf(ret, STEP_TEXT_BYTES, "nftables table inet %s", step_text(s, "name"));
@@ -19,22 +22,44 @@ static int find_table(struct step_ctx *c, const struct step *s, struct host_tabl
 	return r == 0 && strcmp(ret->mark, c->mark) != 0 ? -EEXIST : r;
 }
 
+/* What the kernel lists of a table that has just been put. Somebody may have changed it in between, and must
+ * not have that taken for ours: so it has to be as it was listed before, or, should this be another version
+ * of the library that lists it, the same twice. */
+static int put_table(struct step_ctx *c, const struct step *s, char ret_digest[DIGEST_BYTES])
+{
+	const char *wanted = json_string_value(json_object_get(s->after, "digest"));
+	const char *name = step_text(s, "name");
+	char last[DIGEST_BYTES] = "";
+	struct host_table t = {0};
+	int r;
+
+	for (unsigned int i = 0; i < PUT_TRIES; i++) {
+		r = c->host->ops->table_put(c->host, name, c->mark, step_text(s, "rules"));
+		if (r == 0)
+			r = c->host->ops->table_find(c->host, name, &t);
+		if (r < 0)
+			return r;
+		(void)snprintf(ret_digest, DIGEST_BYTES, "%016" PRIx64, t.digest);
+		if (!wanted || strcmp(ret_digest, wanted) == 0 || strcmp(ret_digest, last) == 0)
+			return 0;
+		memcpy(last, ret_digest, sizeof(last));
+	}
+	return 0;
+}
+
 static int apply_table(struct step_ctx *c, struct step *s)
 {
 	const char *name = step_text(s, "name");
+	char digest[DIGEST_BYTES] = "";
 	struct host_table t;
-	char digest[20];
 	int r = find_table(c, s, &t);
 
 	if (r == -EEXIST)
 		return step_failed(c, r, "there is a table inet %s that is not ours", name);
 	if (r == 0 || r == -ENOENT)
-		r = c->host->ops->table_put(c->host, name, c->mark, step_text(s, "rules"));
-	if (r == 0)
-		r = c->host->ops->table_find(c->host, name, &t);
+		r = put_table(c, s, digest);
 	if (r < 0)
 		return step_failed(c, r, "cannot make the table inet %s", name);
-	(void)snprintf(digest, sizeof(digest), "%016" PRIx64, t.digest);
 	json_decref(s->after);
 	s->after = json_pack("{ss}", "digest", digest);
 	return s->after ? 0 : -ENOMEM;
@@ -44,7 +69,7 @@ static int check_table(struct step_ctx *c, const struct step *s)
 {
 	const char *wanted = json_string_value(json_object_get(s->after, "digest"));
 	struct host_table t;
-	char digest[20];
+	char digest[DIGEST_BYTES];
 	int r = find_table(c, s, &t);
 
 	if (r == -ENOENT) {

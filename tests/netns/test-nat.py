@@ -240,7 +240,10 @@ def test_mending(lab):
         for breakage in (('flush', 'ruleset'), ('flush', 'chain', 'inet', 'vmlan_lab', 'postrouting'),
                          ('delete', 'table', 'inet', 'vmlan_lab')):
             must('nft', *breakage)
-            wait_for('the rules to be back', lambda: sh('nft', 'list', 'table', 'inet', 'vmlan_lab')[1] == table)
+            try:
+                wait_for('the rules to be back', lambda: sh('nft', 'list', 'table', 'inet', 'vmlan_lab')[1] == table)
+            except Failure as e:
+                raise Failure('%s, after %s; the log: %s' % (e, breakage, open('/run/vmlan/lab/log').read())) from e
         check(ping(vm.net, SERVER) == 0, 'no ping')
         check(status() == {}, 'not in order: %s' % status())
         for breakage in (('ip', 'link', 'set', 'lab', 'down'), ('ip', 'addr', 'del', GW + '/24', 'dev', 'lab'),
