@@ -256,10 +256,6 @@ static int run(const struct cli_verb *v, int argc, char **argv)
 		cli_verb_print_help(v);
 		return fflush(stdout) != 0 ? CLI_FAILED : 0;
 	}
-	if (!r.args.command || !r.args.command[0]) {
-		cli_usage_error(v, "the QEMU line is missing: vmlan run [OPTION]... -- QEMU ARGS");
-		return CLI_USAGE;
-	}
 	if (r.options.conf.debug)
 		log_set_level(LOG_LEVEL_DEBUG);
 	status = cli_line_make(v, r.args.command, false, !r.options.no_vhost_user, &r.line);

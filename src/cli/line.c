@@ -99,8 +99,12 @@ int cli_line_make(const struct cli_verb *v, char **command, bool may_lack, bool 
 	char path[PATH_MAX] = "";
 	int status = 0;
 
-	while (command[l.argc])
+	while (command && command[l.argc])
 		l.argc++;
+	if (!l.argc) {
+		cli_usage_error(v, "the QEMU line is missing: vmlan %s [OPTION]... -- QEMU ARGS", v->name);
+		return CLI_USAGE;
+	}
 	l.argv = calloc((size_t)l.argc + 2, sizeof(*l.argv)); /* one more for -enable-kvm */
 	if (!l.argv) {
 		log_error("no memory");
