@@ -281,7 +281,8 @@ static int set_fd(struct vhost_port *p, struct vhost_ring *r, struct vhost_msg *
 {
 	int *place = m->request == VHOST_SET_VRING_CALL ? &r->call_fd : &r->err_fd;
 
-	if (m->n_fds && !vhost_fd_notifies(m->fds[0]))
+	if (m->n_fds && !vhost_fd_notifies(m->fds[0]) &&
+		!(m->request == VHOST_SET_VRING_CALL && vhost_fd_is_pair(m->fds[0])))
 		return -EBADF;
 	if (m->request != VHOST_SET_VRING_KICK) {
 		util_close(place);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* seccomp: fcntl write fstat setsockopt close */
+/* seccomp: fcntl write fstat getsockopt setsockopt close */
 #include "vhost_fd.h"
 
 #include <errno.h>
@@ -18,6 +18,18 @@ bool vhost_fd_notifies(int fd)
 	if (syscall(SYS_fstat, fd, &st) < 0)
 		return false;
 	return (st.st_mode & S_IFMT) == 0 || S_ISFIFO(st.st_mode);
+}
+
+bool vhost_fd_is_pair(int fd)
+{
+	char name[sizeof(sa_family_t) + 1];
+	socklen_t n = sizeof(name), n_domain = sizeof(int);
+	int domain;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n_domain) < 0 || domain != AF_UNIX)
+		return false;
+	/* A peer with a name has more than its family, one without has nothing more to give. */
+	return getsockopt(fd, SOL_SOCKET, SO_PEERNAME, name, &n) < 0 && errno == EINVAL;
 }
 
 void vhost_fd_notify(int fd)

@@ -5,10 +5,12 @@
 
 #include <stdbool.h>
 
-/* Whether it can serve as a kick, a call or an error: an eventfd, or a pipe (User Mode Linux's calls). A
- * socket cannot: our own connection's other end, held by us, would keep us from hearing that the front end
- * has gone. */
+/* Whether it can serve as a kick, a call or an error: an eventfd, or a pipe. A socket cannot: our own
+ * connection's other end, held by us, would keep us from hearing that the front end has gone. */
 bool vhost_fd_notifies(int fd);
+/* Whether it is a Unix socket whose peer has no name, one of a pair, by which User Mode Linux is called. So it
+ * is no client's end of a socket that we listen at. */
+bool vhost_fd_is_pair(int fd);
 /* Tells it, unless it is -1 or takes no more. It is made to return at once each time: the flag is the file's,
  * not the descriptor's, and a front end that clears it would stop everybody. */
 void vhost_fd_notify(int fd);

@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 
 #include "util.h"
@@ -34,6 +35,35 @@ static void test_kinds(void **state)
 	expect_kind(open("/", O_PATH | O_CLOEXEC), false);
 	expect_kind(memfd_create("file", MFD_CLOEXEC), false);
 	assert_false(vhost_fd_notifies(-1));
+}
+
+static void expect_pair(int fd, bool is_pair)
+{
+	assert_true(fd >= 0);
+	assert_int_equal(vhost_fd_is_pair(fd), is_pair);
+	vhost_fd_close(&fd);
+}
+
+static void test_pairs(void **state)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	socklen_t n = sizeof(name);
+	int ends[2], listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	expect_pair(ends[0], true);
+	assert_false(vhost_fd_notifies(ends[1]));
+	vhost_fd_close(&ends[1]);
+	/* A client's end of a connection to a socket with a name: such as ours. */
+	assert_int_equal(bind(listener, (struct sockaddr *)&name, sizeof(sa_family_t)), 0); /* the kernel names it */
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&name, &n), 0);
+	int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&name, n), 0);
+	expect_pair(client, false);
+	expect_pair(listener, false);
+	expect_pair(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), false);
+	expect_pair(eventfd(0, EFD_CLOEXEC), false);
 }
 
 static void test_notify(void **state)
@@ -104,6 +134,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_pairs),
 		cmocka_unit_test(test_notify),
 		cmocka_unit_test(test_close_of_a_lingering_socket),
 	};

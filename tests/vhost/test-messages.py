@@ -200,8 +200,11 @@ def test_kicks_and_calls_of_other_kinds(bed):
                     f.sync()
         for name in ('a stream socket', 'a file', 'a folder', '/dev/null'):
             for request in (SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR):
-                check(not taken[request, name], '%s was taken for a notification (request %d)' % (name, request))
-        check(taken[SET_VRING_CALL, 'a pipe to write'], 'a pipe was not taken')  # User Mode Linux gives one
+                if (request, name) != (SET_VRING_CALL, 'a stream socket'):
+                    check(not taken[request, name], '%s was taken for a notification (request %d)' % (name, request))
+        # User Mode Linux calls by one of a pair of sockets.
+        for name in ('a stream socket', 'a pipe to write'):
+            check(taken[SET_VRING_CALL, name], '%s was not taken' % name)
 
 
 def test_own_end(bed):
