@@ -51,7 +51,6 @@ struct flow_tcp {
 	uint32_t recover;                   /* rewound up to here */
 	uint32_t rcv_nxt, rcv_adv;          /* from the guest; right edge advertised */
 	uint32_t rcv_looked;                /* rcv_nxt when the socket's room was last looked at */
-	uint32_t rcv_acked;                 /* rcv_nxt as last said to the guest */
 	uint32_t n_discard;                 /* acknowledged by the guest, still in the socket */
 	uint32_t peek_off;                  /* where the kernel will peek next */
 	uint32_t rto_ms, srtt8_ms, rttvar4_ms; /* scaled as RFC 6298's reference code does */

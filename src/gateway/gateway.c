@@ -405,7 +405,6 @@ int gateway_new(const struct gateway_config *c, struct gateway **ret)
 	g->sock = c->sock;
 	g->window_cap = WINDOW_CAP_BYTES;
 	g->timer = (struct loop_timer){.fn = wheel_due, .ctx = g};
-	g->ack_timer = (struct loop_timer){.fn = gw_tcp_flush_acks, .ctx = g};
 	g->accept_timer = (struct loop_timer){.fn = gw_tcp_listen_again, .ctx = g};
 	g->scratch = malloc(GW_SCRATCH_BYTES);
 	r = g->scratch ? make_tables(g) : -ENOMEM;
@@ -450,7 +449,6 @@ struct gateway *gateway_free(struct gateway *g)
 		(void)g->sock.ops->close(g->sock.ctx, g->pool[--g->n_pool]);
 	loop_timer_clear(g->loop, &g->timer);
 	loop_timer_clear(g->loop, &g->accept_timer);
-	loop_timer_clear(g->loop, &g->ack_timer);
 	gw_udp_done(g);
 	lan_free(g->lan);
 	flow_table_free(g->flows);

@@ -17,7 +17,6 @@
 #define GW_NEIGH_PORT    32   /* of one port */
 #define GW_NEIGH_MAX     (PORT_MAX * GW_NEIGH_PORT)
 #define GW_SOCK_POOL     32   /* TCP sockets opened ahead */
-#define GW_HELD_ACKS     64   /* acknowledgements that wait; more are sent at once */
 #define GW_HEAD_MAX      (ETH_HEADER_BYTES + IP4_HEADER_BYTES + 60)
 #define GW_SCRATCH_BYTES 65536u
 #define GW_SILENCE_MS    2000 /* a guest not heard for so long may have been paused */
@@ -90,9 +89,6 @@ struct gateway {
 	bool udp_segment;
 	bool ping_hinted;
 	uint16_t ip_id;
-	struct loop_timer ack_timer;
-	uint32_t held_acks[GW_HELD_ACKS]; /* numbers of flows */
-	unsigned int n_held_acks;
 	uint32_t n_busy;     /* flows that had work in one batch, of late */
 	uint32_t window_cap; /* bytes a TCP flow may have on the way from its guest */
 
@@ -225,7 +221,6 @@ enum drop_reason gw_tcp_input(struct gateway *g, struct gw_pkt *k);
 void gw_tcp_event(void *ctx, uint32_t number, uint32_t events);
 void gw_tcp_listen_event(void *ctx, uint32_t forward, uint32_t events);
 void gw_tcp_listen_again(void *ctx, uint64_t now_ms); /* the accept_timer */
-void gw_tcp_flush_acks(void *ctx, uint64_t now_ms); /* those that were held: the ack_timer */
 void gw_tcp_work(struct gateway *g, struct flow *f);
 void gw_tcp_timer_due(struct gateway *g, struct flow *f);
 /* Watches its socket, as a flow of this gateway's from now on. 0 or -errno. */

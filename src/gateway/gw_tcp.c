@@ -12,7 +12,6 @@
 #define REMOTE_PORT_TRIES  128 /* of several gateways most are another's */
 #define FILL_BURST         4
 #define POOL_LOW           8
-#define HOLD_BYTES         2048 /* of a guest, not acknowledged at once */
 #define KEEP_TRIES         9
 #define KEEP_AGAIN_MS      75000
 #define SOCKET_EVENTS      (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
@@ -516,36 +515,20 @@ static void reopen_window(struct gateway *g, struct flow *f)
 	s->flags |= GW_TCP_ACK_DUE;
 }
 
-/* Lets what is due wait, if it is for one segment. */
-static bool hold_ack(struct gateway *g, struct flow *f)
-{
-	struct flow_tcp *s = &f->tcp;
-
-	if (s->rcv_nxt - s->rcv_acked > HOLD_BYTES || (s->flags & (GW_TCP_ACK_HELD | GW_TCP_FIN_ACKED)) ||
-			g->n_held_acks == GW_HELD_ACKS)
-		return false;
-	s->flags |= GW_TCP_ACK_HELD;
-	g->held_acks[g->n_held_acks++] = flow_number(g->flows, f);
-	if (!g->ack_timer.armed)
-		loop_timer_set(g->loop, &g->ack_timer, gw_now(g) + GW_TCP_HOLD_MS);
-	return true;
-}
-
 void gw_tcp_work(struct gateway *g, struct flow *f)
 {
 	struct flow_tcp *s = &f->tcp;
-	bool reopens = s->flags & GW_TCP_OUT_READY;
 
 	if (s->state != GW_TCP_ESTABLISHED)
 		return;
-	if (reopens)
+	if (s->flags & GW_TCP_OUT_READY)
 		reopen_window(g, f);
 	else if ((s->flags & GW_TCP_ACK_DUE) && !(s->flags & GW_TCP_GUEST_FIN) &&
 			(s->rcv_nxt - s->rcv_looked >= 16384 || s->rcv_adv - s->rcv_nxt < 16384))
 		gw_tcp_update_window(g, f);
 	if (!gw_tcp_push(g, f))
 		return;
-	if ((s->flags & GW_TCP_ACK_DUE) && (reopens || !hold_ack(g, f)))
+	if (s->flags & GW_TCP_ACK_DUE)
 		gw_tcp_send_ack(g, f);
 	if ((s->flags & GW_TCP_GUEST_FIN) && (s->flags & GW_TCP_FIN_ACKED) && s->n_discard == 0) {
 		gw_tcp_finish(g, f);

@@ -8,9 +8,7 @@
  * From the guest. A segment that is next in order is handed to sendmsg() where it lies. What the socket
  * took is acknowledged, exactly, in the middle of a segment if need be: an acknowledgement means that
  * this host's kernel has taken the bytes, as it means that a peer's kernel has; whether an application
- * ever reads them no TCP says. One acknowledgement is sent for a batch; that of a single segment
- * waits a moment (RFC 5681, 4.2), since in a dialogue the answer carries it, and the guest is interrupted
- * once. The window offered is the room that the socket has left; its right edge
+ * ever reads them no TCP says. The window offered is the room that the socket has left; its right edge
  * never moves back. When it is spent, EPOLLOUT says when to open it again. What does not come in order
  * is dropped and answered with an acknowledgement, so that the guest retransmits.
  *
@@ -37,7 +35,6 @@
 #include "tcp.h"
 
 #define GW_TCP_MSL_MS      5000   /* on a link without routers */
-#define GW_TCP_HOLD_MS     1      /* an acknowledgement, for an answer that carries it */
 #define GW_TCP_RTO_MIN_MS  250
 #define GW_TCP_RTO_INIT_MS 1000   /* RFC 6298, 2.1 */
 #define GW_TCP_RTO_MAX_MS  60000
@@ -73,7 +70,6 @@ enum gw_tcp_flag {
 	GW_TCP_REWOUND = 1 << 9,     /* until recover is acknowledged, duplicate ACKs count no more */
 	GW_TCP_TIMING = 1 << 10,     /* rtt_seq is being timed */
 	GW_TCP_INBOUND = 1 << 11,
-	GW_TCP_ACK_HELD = 1 << 12,     /* in held_acks, and not said since */
 	GW_TCP_CLOSED_FIRST = 1 << 14, /* our FIN went out before the guest's came: TIME-WAIT is ours */
 	GW_TCP_OUT_ARMED = 1 << 15,    /* EPOLLOUT will come when the socket has room */
 	GW_TCP_OUT_READY = 1 << 16,    /* it came: look at the window */

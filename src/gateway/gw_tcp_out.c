@@ -55,8 +55,6 @@ static void emit_head(struct gateway *g, struct flow *f, struct wr *w, uint32_t 
 		.dst_be = ip_addr_4(&f->key.guest),
 	};
 
-	t->rcv_acked = t->rcv_nxt;
-	t->flags &= ~(uint32_t)GW_TCP_ACK_HELD;
 	tcp.checksum = csum_fold_partial(csum_pseudo(&f->key.remote, &f->key.guest, IP_PROTO_TCP, (uint32_t)l4_bytes));
 	gw_emit_ip4(g, w, &f->guest_mac, &ip);
 	tcp_emit(w, &tcp);
@@ -90,22 +88,6 @@ void gw_tcp_send_flags(struct gateway *g, struct flow *f, uint8_t flags)
 void gw_tcp_send_ack(struct gateway *g, struct flow *f)
 {
 	send_bare(g, f, f->tcp.snd_nxt, TCP_ACK);
-}
-
-void gw_tcp_flush_acks(void *ctx, uint64_t now_ms)
-{
-	struct gateway *g = ctx;
-
-	for (unsigned int i = 0; i < g->n_held_acks; i++) {
-		struct flow *f = flow_get(g->flows, g->held_acks[i]);
-
-		/* Another flow may have the number by now. */
-		if (f->dying || f->key.kind != FLOW_TCP || !(f->tcp.flags & GW_TCP_ACK_HELD))
-			continue;
-		if (f->tcp.flags & GW_TCP_ACK_DUE)
-			gw_tcp_send_ack(g, f);
-	}
-	g->n_held_acks = 0;
 }
 
 void gw_tcp_probe(struct gateway *g, struct flow *f)

@@ -118,7 +118,6 @@ bool vhost_retire(struct vhost_port *p)
 	if (n && r->running) {
 		vring_publish(&r->v);
 		r->to_signal = true;
-		r->n_silent += n;
 	}
 	return n > 0;
 }
@@ -135,7 +134,6 @@ static int take_frame(struct vhost_port *p, struct vhost_ring *r, unsigned int s
 	*ret_slot = VHOST_RX_SLOTS;
 	if (taken <= 0)
 		return taken;
-	r->n_silent_bytes += s->chain.n_bytes;
 	p->n_slots++;
 	s->n_pool = 0;
 	s->away = false;

@@ -62,8 +62,6 @@ struct vhost_ring {
 	bool running;
 	bool broken;    /* by the guest: until the front end starts it again */
 	bool to_signal; /* something was used since the last notification */
-	unsigned int n_silent; /* buffers from the guest, of that */
-	size_t n_silent_bytes;
 	bool more;      /* a pass ended before the ring did */
 	bool watched;   /* it is looked at, and kicks are not wanted before the loop sleeps */
 };
@@ -107,7 +105,6 @@ struct vhost_port {
 	unsigned int index; /* of the pair */
 	struct loop *loop;
 	struct loop_timer look; /* rings that were just started: there may be buffers without a kick */
-	struct loop_timer tell_used; /* what was used in silence */
 	int source;
 	struct vhost_ring rings[2]; /* to the guest, from it */
 

@@ -7,13 +7,11 @@
  *
  * Kicks are watched edge-triggered and never read: each write is an event of its own. They are suppressed
  * while a ring is worked on; with busy_poll also for as long as the loop is awake, which then looks into the
- * rings itself, and a last time after it has asked for kicks again. A pass over a ring is bounded; what is left waits for the hook, which comes
- * again after everybody else had a turn.
+ * rings itself, and a last time after it has asked for kicks again. A pass over a ring is bounded; what is
+ * left waits for the hook, which comes again after everybody else had a turn.
  *
  * Calls are made in a hook at the end of the loop's pass, so that a batch costs one at most, and none while
- * the guest is busy with the ring anyhow. That buffers from the guest are free again is no news that it
- * waits for, where they are few: it is told together with the next frame to it, which in a dialogue is a
- * moment away, or else after SILENT_MS.
+ * the guest is busy with the ring anyhow.
  *
  * Of the calls that the gateway makes into this port (send, reserve, commit, cancel) none ever calls back
  * into it, nor ends the connection: they only mark what is wrong, and the hook does the rest.
@@ -33,9 +31,6 @@
 
 #define ACCEPT_RETRY_MS  1000
 #define WARN_AGAIN_MS    10000
-#define SILENT_MS        1 /* the longest that the guest is not told that its buffers are free */
-#define SILENT_MAX       4u /* and the most of them */
-#define SILENT_BYTES_MAX (16u << 10)
 #define REQUESTS_MAX     64 /* of the front end in a pass */
 #define ARG_LISTENER     0u
 #define ARG_SOCKET       0xffu
@@ -82,8 +77,6 @@ void vhost_signal(struct vhost_port *p, struct vhost_ring *r)
 {
 	vring_publish(&r->v);
 	r->to_signal = false;
-	r->n_silent = 0;
-	r->n_silent_bytes = 0;
 	if (vring_wants_call(&r->v))
 		vhost_fd_notify(r->call_fd);
 }
@@ -210,10 +203,8 @@ static void connection_end(struct vhost_device *d)
 	vhost_pause(d);
 	(void)loop_unwatch(d->config.loop, d->fd);
 	util_close(&d->fd);
-	for (unsigned int i = 0; i < d->n_ports; i++) {
+	for (unsigned int i = 0; i < d->n_ports; i++)
 		loop_timer_clear(d->ports[i]->loop, &d->ports[i]->look);
-		loop_timer_clear(d->ports[i]->loop, &d->ports[i]->tell_used);
-	}
 	vhost_device_reset(d);
 	vhost_resume(d);
 }
@@ -337,31 +328,6 @@ static bool device_pass(struct vhost_device *d)
 	return true;
 }
 
-/* Of a pair: what came from the guest can wait for what goes to it. */
-static void signal_pair(struct vhost_port *p, struct vhost_ring *to, struct vhost_ring *from)
-{
-	bool now = from->n_silent > MIN(SILENT_MAX, from->v.num / 4u) || from->n_silent_bytes > SILENT_BYTES_MAX;
-
-	if (to->running && to->to_signal) {
-		vhost_signal(p, to);
-		now = true;
-	}
-	if (!from->running || !from->to_signal)
-		return;
-	if (now)
-		vhost_signal(p, from);
-	else if (!p->tell_used.armed)
-		loop_timer_set(p->loop, &p->tell_used, loop_now_ms(p->loop) + SILENT_MS);
-}
-
-static void on_tell_used(void *ctx, uint64_t now_ms)
-{
-	struct vhost_port *p = ctx;
-
-	if (p->rings[1].running && p->rings[1].to_signal)
-		vhost_signal(p, &p->rings[1]);
-}
-
 /* While the loop asks for events: whether on_pass() has something to do. */
 static bool on_busy_poll(void *ctx)
 {
@@ -401,7 +367,9 @@ static bool on_pass(void *ctx)
 			busy = true; /* what is above has work of it */
 		}
 	}
-	signal_pair(p, &p->rings[0], &p->rings[1]);
+	for (unsigned int i = 0; i < 2; i++)
+		if (p->rings[i].running && p->rings[i].to_signal)
+			vhost_signal(p, &p->rings[i]);
 	return tell_room(p) || busy;
 }
 
@@ -482,7 +450,6 @@ static int add_pair(struct vhost_device *d, struct loop *l, const struct port_ow
 	p->index = d->n_ports;
 	p->loop = l;
 	p->look = (struct loop_timer){.fn = on_look, .ctx = p};
-	p->tell_used = (struct loop_timer){.fn = on_tell_used, .ctx = p};
 	int r = join_loop(p);
 	if (r < 0) {
 		free(p);

@@ -737,55 +737,6 @@ static void test_calls(void **state)
 	}
 }
 
-/* Sends n frames; whether the driver was told that their buffers are free. */
-static bool told_of_sent(unsigned int n)
-{
-	static const uint32_t cut[] = {12, 0};
-
-	memset(bytes, 0, 100);
-	for (unsigned int i = 0; i < n; i++)
-		guest_send(&(struct offload){}, bytes, 100, cut);
-	step();
-	return fd_was_told(fe.call[1]);
-}
-
-/* Takes back what was used, and wants to hear of more. */
-static void take_back(void)
-{
-	for (unsigned int i = 0; i < 2; i++) {
-		while (driver_used(&fe.rings[i], NULL) >= 0)
-			;
-		driver_want_calls(&fe.rings[i], true);
-	}
-}
-
-/* That buffers from the guest are free is told with the next frame to it, or in time, or when they are many. */
-static void test_calls_together(void **state)
-{
-	for (unsigned int s = 0; s < ARRAY_SIZE(shapes); s++) {
-		start(shapes[s] | F_CSUM_TSO | F_MERGE);
-		guest_offer(0, 100, 1526);
-		step();
-		frozen_ms = clock_now_ms();
-		for (unsigned int i = 0; i < 2; i++) {
-			assert_false(told_of_sent(1));
-			assert_false(told_of_sent(1));
-			assert_int_equal(send_whole(100, &(struct offload){}), 0);
-			step();
-			assert_true(fd_was_told(fe.call[0]) && fd_was_told(fe.call[1]));
-			take_back();
-		}
-		assert_false(told_of_sent(1));
-		frozen_ms += 2;
-		step();
-		assert_true(fd_was_told(fe.call[1]));
-		take_back();
-		assert_true(told_of_sent(6));
-		frozen_ms = 0;
-		finish();
-	}
-}
-
 /* While the loop asks for events no kick is wanted, and none is needed; when it sleeps it is. */
 static void test_busy_poll(void **state)
 {
@@ -1236,7 +1187,6 @@ static void test_bad_requests(void **state)
 		{VHOST_SET_VRING_KICK, 0, 8, 2, {0}},
 		{VHOST_SET_VRING_CALL, 0, 8, 1, {2}},
 		{VHOST_SET_VRING_KICK, 0, 8, 1, {0}, true}, /* a socket */
-		{VHOST_SET_VRING_CALL, 0, 8, 1, {0}, true},
 		{VHOST_SET_VRING_ERR, 0, 8, 1, {1}, true},
 		{VHOST_SET_MEM_TABLE, 0, 40, 0, {1}},
 		{VHOST_SET_MEM_TABLE, 0, 40, 1, {9}},
@@ -1358,7 +1308,6 @@ int main(void)
 		cmocka_unit_test(test_room_that_is_none),
 		cmocka_unit_test(test_another_driver),
 		cmocka_unit_test(test_calls),
-		cmocka_unit_test(test_calls_together),
 		cmocka_unit_test(test_busy_poll),
 		cmocka_unit_test(test_stop_and_go_on),
 		cmocka_unit_test(test_disabled),
