@@ -357,6 +357,9 @@ int msg_recv(int sock, bool take_fd, struct msg *ret)
 	_cleanup_close_ int fd = -1;
 	ssize_t n = msg_recv_raw(sock, bytes, sizeof(bytes), take_fd ? &fd : NULL, MSG_DONTWAIT);
 
+	/* The other side went with messages of ours unread. That is told first, once; its last words follow. */
+	if (n == -ECONNRESET)
+		n = msg_recv_raw(sock, bytes, sizeof(bytes), take_fd ? &fd : NULL, MSG_DONTWAIT);
 	if (n < 0)
 		return n == -ECONNRESET ? 0 : (int)n;
 	if (n == 0)

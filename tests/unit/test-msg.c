@@ -220,6 +220,24 @@ static void test_text_clean(void **state)
 	assert_string_equal(a.text.bytes, "a\n?[???");
 }
 
+/* Of a process that ends without having read all that was sent to it. */
+static void test_last_words(void **state)
+{
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	a = (struct msg){.type = MSG_START, .fd = -1};
+	assert_int_equal(msg_send(pair[0], &a), 0);
+	a = (struct msg){.type = MSG_WARNING, .fd = -1, .text = {.n_bytes = 5, .bytes = "alas!"}};
+	assert_int_equal(msg_send(pair[1], &a), 0);
+	assert_int_equal(close(pair[1]), 0);
+	assert_int_equal(msg_recv(pair[0], false, &b), 1);
+	assert_int_equal(b.type, MSG_WARNING);
+	assert_string_equal(b.text.bytes, "alas!");
+	assert_int_equal(msg_recv(pair[0], false, &b), 0);
+	assert_int_equal(close(pair[0]), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -231,6 +249,7 @@ int main(void)
 		cmocka_unit_test(test_unwanted_descriptors),
 		cmocka_unit_test(test_send_refuses),
 		cmocka_unit_test(test_text_clean),
+		cmocka_unit_test(test_last_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
