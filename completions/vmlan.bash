@@ -16,7 +16,7 @@ _vmlan()
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} i
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W "run user explain up down ls status help version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run user explain up down ls status leases hostfwd reserve help version" -- "$cur")
 		return
 	fi
 	# Where the guest's or the namespace's command begins, if that is before the cursor.
@@ -46,9 +46,18 @@ _vmlan()
 	esac
 	case $verb in
 	help)
-		mapfile -t COMPREPLY < <(compgen -W "run user explain up down ls status help version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run user explain up down ls status leases hostfwd reserve help version" -- "$cur")
 		;;
-	up | down | ls | status)
+	hostfwd | reserve)
+		if ((COMP_CWORD == 2)); then
+			mapfile -t COMPREPLY < <(compgen -W "add remove list" -- "$cur")
+		elif ((COMP_CWORD == 3)); then
+			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_networks)" -- "$cur")
+		elif [[ ${COMP_WORDS[2]} == remove ]]; then
+			mapfile -t COMPREPLY < <(compgen -W "$(vmlan "$verb" list "${COMP_WORDS[3]}" 2>/dev/null)" -- "$cur")
+		fi
+		;;
+	up | down | ls | status | leases)
 		if [[ $cur == -* ]]; then
 			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_options "$verb") --help" -- "$cur")
 		elif [[ $verb != ls ]]; then

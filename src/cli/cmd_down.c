@@ -16,7 +16,7 @@ static int run(const struct cli_verb *v, int argc, char **argv)
 	_cleanup_(host_linux_free_p) struct host *h = host_linux_new();
 	struct down_options o = {0};
 	struct network_error e;
-	int status = net_cmd_parse(v, argc, argv, &o, 1, 1, &a), r;
+	int status = net_cmd_parse(v, argc, argv, &o, 1, 1, 0, &a), r;
 
 	if (status >= 0 || !h)
 		return h ? status : CLI_FAILED;

@@ -44,7 +44,7 @@ static int run(const struct cli_verb *v, int argc, char **argv)
 	_cleanup_(host_linux_free_p) struct host *h = host_linux_new();
 	_cleanup_free_ char *names = NULL;
 	struct ls_options o = {0};
-	int status = net_cmd_parse(v, argc, argv, &o, 0, 0, &a);
+	int status = net_cmd_parse(v, argc, argv, &o, 0, 0, 0, &a);
 	json_t *list;
 
 	if (status >= 0 || !h)
@@ -55,7 +55,8 @@ static int run(const struct cli_verb *v, int argc, char **argv)
 	}
 	list = o.json ? json_array() : NULL;
 	if (!list && *names)
-		(void)printf("%-16s%-6s%-20s%-16s%-9s%s\n", "NETWORK", "MODE", "NET", "BRIDGE", "STATE", "PORTS");
+		(void)printf(
+			"%-16s%-6s%-20s%-16s%-9s%s\n", "NETWORK", "MODE", "NET", "BRIDGE", "STATE", "PORTS");
 	for (const char *name = names; *name; name += strlen(name) + 1)
 		list_one(h, name, list);
 	return list ? net_cmd_print_json(list) : net_cmd_finish();

@@ -27,8 +27,8 @@ static bool show_step(struct host *h, const struct network *n, const struct step
 	if (r < 0 && !c.why[0])
 		(void)snprintf(c.why, sizeof(c.why), "%s", strerror(-r));
 	if (list)
-		(void)json_array_append_new(list,
-			json_pack("{ssssssss}", "kind", s->kind->name, "what", what, "state", state, "why", c.why));
+		(void)json_array_append_new(list, json_pack("{ssssssss}", "kind", s->kind->name, "what", what,
+							  "state", state, "why", c.why));
 	else
 		(void)printf("  %-9s%s%s%s\n", state, what, c.why[0] ? ": " : "", c.why);
 	return r == STEP_OK;
@@ -42,6 +42,12 @@ static int show_network(const struct cli_verb *v, struct host *h, const char *na
 	bool good = true;
 	int r = network_load(h, name, &n, &e);
 
+	if (r == 0) { /* other firewalls as they are now */
+		r = network_look(h, &n, &e);
+		if (r < 0)
+			network_done(&n);
+	}
+
 	if (r < 0) {
 		json_decref(steps);
 		return net_cmd_error(v, name, &e, r);
@@ -54,9 +60,9 @@ static int show_network(const struct cli_verb *v, struct host *h, const char *na
 		(void)printf("  note     %s\n", n.notes[i]);
 	good = good && n.phase == NETWORK_UP;
 	if (list)
-		(void)json_array_append_new(list,
-			json_pack("{ssssssso}", "name", name, "mode", "nat", "phase", network_phase_names[n.phase],
-				"steps", steps));
+		(void)json_array_append_new(
+			list, json_pack("{ssssssso}", "name", name, "mode", "nat", "phase",
+				      network_phase_names[n.phase], "steps", steps));
 	else if (!good)
 		(void)printf("To mend it: vmlan %s %s\n", n.phase == NETWORK_FALLING ? "down" : "up", name);
 	network_done(&n);
@@ -69,7 +75,7 @@ static int run(const struct cli_verb *v, int argc, char **argv)
 	_cleanup_(host_linux_free_p) struct host *h = host_linux_new();
 	_cleanup_free_ char *names = NULL;
 	struct status_options o = {0};
-	int status = net_cmd_parse(v, argc, argv, &o, 0, 1, &a), printed;
+	int status = net_cmd_parse(v, argc, argv, &o, 0, 1, 0, &a), printed;
 	json_t *list;
 
 	if (status >= 0 || !h)

@@ -7,7 +7,7 @@ static int run(const struct cli_verb *v, int argc, char **argv)
 {
 	_cleanup_(cli_args_done) struct cli_args a = {0};
 	_cleanup_(host_linux_free_p) struct host *h = host_linux_new();
-	int status = net_cmd_parse(v, argc, argv, NULL, 1, 2, &a);
+	int status = net_cmd_parse(v, argc, argv, NULL, 1, 2, 0, &a);
 
 	if (status >= 0 || !h)
 		return h ? status : CLI_FAILED;

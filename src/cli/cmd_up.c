@@ -98,7 +98,7 @@ static int run(const struct cli_verb *v, int argc, char **argv)
 	struct up_options o = {0};
 	struct network_error e;
 	struct network n;
-	int status = net_cmd_parse(v, argc, argv, &o, 1, 1, &a), r;
+	int status = net_cmd_parse(v, argc, argv, &o, 1, 1, 0, &a), r;
 
 	if (status >= 0 || !h) {
 		net_conf_done(&o.conf);

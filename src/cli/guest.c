@@ -4,8 +4,9 @@
  * from the terminal, once; a signal that a process sends to us is passed on.
  *
  * A network ends by itself when nobody has QEMU's end of its cable open any more, or, where QEMU connects and
- * may connect again, of a pipe beside it. That is how the networks outlive us with a QEMU that daemonizes. No other process may hold that end, therefore: all descriptors
- * are closed on exec, QEMU's copies excepted, and each network closes everything that is not its own.
+ * may connect again, of a pipe beside it. That is how the networks outlive us with a QEMU that daemonizes. No
+ * other process may hold that end, therefore: all descriptors are closed on exec, QEMU's copies excepted, and
+ * each network closes everything that is not its own.
  *
  * Taps are looked after by one more process, the keeper. It holds them open until nobody has the other end of
  * a pipe that QEMU inherits, which is when QEMU has ended, in whatever way; then it runs their downscripts. A

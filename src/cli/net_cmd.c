@@ -5,15 +5,15 @@
 
 int net_cmd_error(const struct cli_verb *v, const char *name, const struct network_error *e, int r)
 {
-	(void)fprintf(stderr, "vmlan %s: %s%s%s%s%s\n", v->name, e->option[0] ? name : "", e->option[0] ? ": --" : "",
-		e->option, e->option[0] ? " " : "", e->text);
+	(void)fprintf(stderr, "vmlan %s: %s%s%s%s%s\n", v->name, e->option[0] ? name : "",
+		e->option[0] ? ": --" : "", e->option, e->option[0] ? " " : "", e->text);
 	if (e->mend[0])
 		(void)fprintf(stderr, "To mend it: %s.\n", e->mend);
 	return e->option[0] && r == -EINVAL ? CLI_USAGE : CLI_FAILED;
 }
 
 int net_cmd_parse(const struct cli_verb *v, int argc, char **argv, void *target, unsigned int n_min,
-	unsigned int n_max, struct cli_args *ret)
+	unsigned int n_max, unsigned int at_name, struct cli_args *ret)
 {
 	struct net_conf c;
 	struct conf_error e;
@@ -25,12 +25,12 @@ int net_cmd_parse(const struct cli_verb *v, int argc, char **argv, void *target,
 		return net_cmd_finish();
 	}
 	if (ret->n_words < n_min || ret->n_words > n_max || ret->command) {
-		cli_usage_error(v, "%s: vmlan %s %s", ret->n_words < n_min ? "a word is missing" : "too many words",
-			v->name, v->synopsis);
+		cli_usage_error(v, "%s: vmlan %s %s",
+			ret->n_words < n_min ? "a word is missing" : "too many words", v->name, v->synopsis);
 		return CLI_USAGE;
 	}
-	if (ret->n_words && !net_conf_init(ret->words[0], &c, &e)) {
-		cli_print_error(v, NULL, ret->words[0], &e);
+	if (ret->n_words > at_name && !net_conf_init(ret->words[at_name], &c, &e)) {
+		cli_print_error(v, NULL, ret->words[at_name], &e);
 		return CLI_USAGE;
 	}
 	return -1;

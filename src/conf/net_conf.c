@@ -249,7 +249,8 @@ static bool set_hostfwd(struct net_conf *c, const char *value, struct conf_error
 		bool families = !f.guest.family || !c->forwards[i].guest.family ||
 				f.guest.family == c->forwards[i].guest.family;
 		if (families && ports_overlap(&f, &c->forwards[i]))
-			return conf_fail(e, 0, strlen(value), "another forward has that port of the host already");
+			return conf_fail(
+				e, 0, strlen(value), "another forward has that port of the host already");
 	}
 	if (c->n_forwards >= NET_FORWARDS_MAX)
 		return conf_fail(e, 0, 0, "there can be %d forwards", NET_FORWARDS_MAX);

@@ -10,10 +10,10 @@
 
 #include "user_conf.h"
 
-#define NET_NAME_BYTES    IFNAMSIZ /* a name is also the bridge's, unless that is named */
-#define NET_FORWARDS_MAX  256
-#define NET_RESERVES_MAX  1024
-#define NET_VALUE_BYTES   320 /* the longest value in text */
+#define NET_NAME_BYTES   IFNAMSIZ /* a name is also the bridge's, unless that is named */
+#define NET_FORWARDS_MAX 256
+#define NET_RESERVES_MAX 1024
+#define NET_VALUE_BYTES  320 /* the longest value in text */
 
 enum net_mode {
 	NET_MODE_NAT,
@@ -52,10 +52,10 @@ struct net_conf {
 	enum net_mode mode;
 	/* Network order. net_be 0: to be chosen. The others 0: by net_conf_check(). */
 	uint32_t net_be, mask_be, host_be, dhcp_start_be, dhcp_end_be;
-	uint32_t dns_be;         /* 0: the host's own address, where ours answers */
-	struct in6_addr net6;    /* a /64; all zeroes: to be derived, unless no_ipv6 */
+	uint32_t dns_be;      /* 0: the host's own address, where ours answers */
+	struct in6_addr net6; /* a /64; all zeroes: to be derived, unless no_ipv6 */
 	char domainname[USER_NAME_BYTES];
-	uint16_t mtu;            /* 0: 1500 */
+	uint16_t mtu; /* 0: 1500 */
 	bool isolated, restricted, no_ipv6, stp;
 	struct net_forward *forwards; /* heap */
 	unsigned int n_forwards;
@@ -72,8 +72,10 @@ int net_conf_copy(const struct net_conf *c, struct net_conf *ret);
 /* One option. A flag's value is "yes" or "no". false: *e says why, nothing is changed. */
 bool net_conf_set(struct net_conf *c, const char *key, const char *value, struct conf_error *e);
 bool net_conf_has_key(const char *key);
-/* Tells of each option that is not at its default, in a fixed order. fn: other than 0 ends it and is returned. */
-int net_conf_each(const struct net_conf *c, int (*fn)(void *ctx, const char *key, const char *value), void *ctx);
+/* Tells of each option that is not at its default, in a fixed order. fn: other than 0 ends it and is
+ * returned. */
+int net_conf_each(
+	const struct net_conf *c, int (*fn)(void *ctx, const char *key, const char *value), void *ctx);
 
 /* Fills in what follows from the network (which must be known), and checks that all fits together. */
 bool net_conf_check(struct net_conf *c, struct conf_error *e);

@@ -25,7 +25,8 @@ static bool parse_addr(const char *text, const char **p, char sep, struct net_ad
 		copy[n] = '\0';
 		ret->family = AF_INET6;
 		if (inet_pton(AF_INET6, copy, &ret->in6) != 1 || IN6_IS_ADDR_LINKLOCAL(&ret->in6))
-			return conf_fail(e, at + 1, n, "a bracket holds an IPv6 address that is not link-local");
+			return conf_fail(
+				e, at + 1, n, "a bracket holds an IPv6 address that is not link-local");
 		if (end[1] != sep)
 			return conf_fail(e, at + n + 2, 1, FORWARD_FORM);
 		*p = end + 2;
@@ -126,8 +127,8 @@ void net_forward_emit(const struct net_forward *f, char ret[NET_VALUE_BYTES])
 	addr_text(&f->guest, guest);
 	if (f->n_ports > 1)
 		(void)snprintf(last, sizeof(last), "-%u", (f->host_port + f->n_ports - 1) & 0xffff);
-	(void)snprintf(ret, NET_VALUE_BYTES, "%s:%s:%u%s-%s:%u", f->proto == IPPROTO_UDP ? "udp" : "tcp", host,
-		f->host_port, last, guest, f->guest_port);
+	(void)snprintf(ret, NET_VALUE_BYTES, "%s:%s:%u%s-%s:%u", f->proto == IPPROTO_UDP ? "udp" : "tcp",
+		host, f->host_port, last, guest, f->guest_port);
 }
 
 static int hex_of(char c)
@@ -157,7 +158,8 @@ bool net_reserve_parse(const char *text, struct net_reserve *ret, struct conf_er
 	const char *p;
 
 	if (n != 17 || !parse_mac(text, r.mac) || (r.mac[0] & 1))
-		return conf_fail(e, 0, n, "a reservation is MAC=ADDR[,NAME], such as 52:54:00:12:34:56=10.0.0.9");
+		return conf_fail(
+			e, 0, n, "a reservation is MAC=ADDR[,NAME], such as 52:54:00:12:34:56=10.0.0.9");
 	if (text[n] != '=')
 		return conf_fail(e, n, 0, "a reservation is MAC=ADDR[,NAME]");
 	p = text + n + 1;
@@ -169,9 +171,11 @@ bool net_reserve_parse(const char *text, struct net_reserve *ret, struct conf_er
 		size_t len = strlen(name);
 
 		if (len == 0 || len >= sizeof(r.name) || name[0] == '-' ||
-			strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != len)
+			strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") !=
+				len)
 			return conf_fail(e, (size_t)(name - text), len,
-				"a guest's name has letters, digits and '-', at most %zu", sizeof(r.name) - 1);
+				"a guest's name has letters, digits and '-', at most %zu",
+				sizeof(r.name) - 1);
 		memcpy(r.name, name, len);
 	}
 	*ret = r;

@@ -4,9 +4,9 @@
  *
  * The checksum of a DHCP reply. A frame that a bridge passes to a tap with checksum offload has its UDP
  * checksum left for the hardware to fill in. Guests that read DHCP from packet sockets see it unfilled, and
- * some drop it. A rule that zeroes the field breaks taps without offload, whose checksum is completed later on
- * top of it. So the socket itself is told to send none, which IPv4 allows and every client takes: the kernel
- * then marks the frame as finished. The socket is dnsmasq's; it is reached by pidfd_getfd(2). */
+ * some drop it. A rule that zeroes the field breaks taps without offload, whose checksum is completed later
+ * on top of it. So the socket itself is told to send none, which IPv4 allows and every client takes: the
+ * kernel then marks the frame as finished. The socket is dnsmasq's; it is reached by pidfd_getfd(2). */
 #include "dnsmasq.h"
 
 #include <cap-ng.h>

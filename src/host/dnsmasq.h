@@ -15,7 +15,8 @@ struct dnsmasq {
 /* Who it runs as: the user dnsmasq, or else nobody. -ENOENT: neither is there. */
 int dnsmasq_user(uid_t *ret_uid, gid_t *ret_gid);
 
-/* Starts it on a configuration file. It ends when the caller's thread does, however that ends. 0 or -errno. */
+/* Starts it on a configuration file. It ends when the caller's thread does, however that ends. 0 or -errno.
+ */
 int dnsmasq_start(const char *conf_path, struct dnsmasq *ret);
 /* Makes its DHCP socket send without UDP checksums; 0, -ENOENT if it has no such socket (yet), or -errno. */
 int dnsmasq_set_no_checksum(const struct dnsmasq *d);

@@ -11,7 +11,7 @@
 
 #include "util.h"
 
-#define HOST_MARK_BYTES   64  /* "vmlan:NAME", as an interface's alias or a table's comment */
+#define HOST_MARK_BYTES   64 /* "vmlan:NAME", as an interface's alias or a table's comment */
 #define HOST_PATH_BYTES   160
 #define HOST_SYSCTL_BYTES 32
 #define HOST_ERROR_BYTES  512
@@ -110,7 +110,8 @@ struct host_ops {
 	int (*lock_take)(struct host *h, const char *path, bool wait);
 	void (*lock_release)(struct host *h);
 
-	/* Whether somebody could listen at an address's port now; -EADDRINUSE if not. proto 0: TCP and UDP. */
+	/* Whether somebody could listen at an address's port now; -EADDRINUSE if not. proto 0: TCP and UDP.
+	 */
 	int (*port_probe)(struct host *h, uint8_t proto, uint32_t addr_be, uint16_t port);
 
 	/* The supervisor of a network: known by the lock that it holds on a file in the network's folder. */
@@ -127,7 +128,8 @@ struct host_ops {
 
 struct host {
 	const struct host_ops *ops;
-	char error[HOST_ERROR_BYTES]; /* what a part of the host had to say about the last failure, or empty */
+	char error[HOST_ERROR_BYTES]; /* what a part of the host had to say about the last failure, or empty
+				       */
 };
 
 /* This machine. Heap; NULL: no memory. */

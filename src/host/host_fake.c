@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* All that the host holds is in one list of (kind, key, value), but for interfaces, addresses and routes, which
- * have structure. A test compares dumps, so that what is forgotten here shows as a difference nowhere: each call
- * that changes something must change the list. */
+/* All that the host holds is in one list of (kind, key, value), but for interfaces, addresses and routes,
+ * which have structure. A test compares dumps, so that what is forgotten here shows as a difference nowhere:
+ * each call that changes something must change the list. */
 #include "host_fake.h"
 
 #include <arpa/inet.h>
@@ -94,7 +94,8 @@ static void put(struct fake *f, const char *kind, const char *key, const char *v
 		return;
 	}
 	f->entries = must(reallocarray(f->entries, f->n_entries + 1u, sizeof(*e)));
-	f->entries[f->n_entries++] = (struct entry){must(strdup(kind)), must(strdup(key)), must(strdup(value))};
+	f->entries[f->n_entries++] =
+		(struct entry){must(strdup(kind)), must(strdup(key)), must(strdup(value))};
 }
 
 static void drop(struct fake *f, struct entry *e)
@@ -143,7 +144,8 @@ static struct host_link *make_link(struct fake *f, const char *name, const char 
 		for (unsigned int k = 0; k < ARRAY_SIZE(settings); k++) {
 			struct entry *e;
 
-			(void)snprintf(from, sizeof(from), "net/%s/conf/default/%s", families[i], settings[k]);
+			(void)snprintf(
+				from, sizeof(from), "net/%s/conf/default/%s", families[i], settings[k]);
 			(void)snprintf(to, sizeof(to), "net/%s/conf/%s/%s", families[i], name, settings[k]);
 			e = find(f, "sysctl", from);
 			if (e)
@@ -266,7 +268,8 @@ static struct host_addr *addr_like(struct fake *f, const struct host_addr *a)
 {
 	for (unsigned int i = 0; i < f->n_addrs; i++)
 		if (f->addrs[i].ifindex == a->ifindex && f->addrs[i].family == a->family &&
-			f->addrs[i].prefix == a->prefix && memcmp(f->addrs[i].addr, a->addr, sizeof(a->addr)) == 0)
+			f->addrs[i].prefix == a->prefix &&
+			memcmp(f->addrs[i].addr, a->addr, sizeof(a->addr)) == 0)
 			return &f->addrs[i];
 	return NULL;
 }
@@ -329,8 +332,8 @@ static int sysctl_get(struct host *h, const char *path, char ret[HOST_SYSCTL_BYT
 /* The global switches set every interface's. */
 static void set_global(struct fake *f, const char *path, const char *value)
 {
-	static const char *const global[][2] = {
-		{"net/ipv4/ip_forward", "net/ipv4/conf/"}, {"net/ipv6/conf/all/forwarding", "net/ipv6/conf/"}};
+	static const char *const global[][2] = {{"net/ipv4/ip_forward", "net/ipv4/conf/"},
+		{"net/ipv6/conf/all/forwarding", "net/ipv6/conf/"}};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(global); i++) {
 		if (strcmp(path, global[i][0]) != 0)
@@ -381,7 +384,7 @@ static int table_put(struct host *h, const char *name, const char *mark, const c
 	return leave(f, 0);
 }
 
-static int delete(struct fake *f, const char *kind, const char *key)
+static int delete (struct fake *f, const char *kind, const char *key)
 {
 	struct entry *e = find(f, kind, key);
 
@@ -552,10 +555,11 @@ static int run(struct host *h, char *const argv[])
 	return leave(f, 0);
 }
 
-static const struct host_ops fake_ops = {identity, link_find, link_list, bridge_add, link_set_alias, link_set_up,
-	link_del, port_set_isolated, addr_list, addr_add, addr_del, route_list, sysctl_get, sysctl_set, table_find,
-	table_put, table_del, ruleset, file_read, file_write, file_del, dir_add, dir_del, dir_list, lock_take,
-	lock_release, port_probe, supervisor_start, supervisor_find, supervisor_stop, supervisor_reload, run};
+static const struct host_ops fake_ops = {identity, link_find, link_list, bridge_add, link_set_alias,
+	link_set_up, link_del, port_set_isolated, addr_list, addr_add, addr_del, route_list, sysctl_get,
+	sysctl_set, table_find, table_put, table_del, ruleset, file_read, file_write, file_del, dir_add,
+	dir_del, dir_list, lock_take, lock_release, port_probe, supervisor_start, supervisor_find,
+	supervisor_stop, supervisor_reload, run};
 
 /* ------------------------------------------------------------------ for tests */
 
@@ -565,7 +569,8 @@ struct host *host_fake_new(void)
 		{"net/ipv4/conf/default/forwarding", "0"}, {"net/ipv4/conf/default/route_localnet", "0"},
 		{"net/ipv6/conf/all/disable_ipv6", "0"}, {"net/ipv6/conf/all/forwarding", "0"},
 		{"net/ipv6/conf/default/forwarding", "0"}, {"net/ipv6/conf/default/accept_ra", "1"},
-		{"net/ipv6/conf/default/addr_gen_mode", "0"}, {"net/ipv6/conf/default/force_forwarding", "0"}};
+		{"net/ipv6/conf/default/addr_gen_mode", "0"},
+		{"net/ipv6/conf/default/force_forwarding", "0"}};
 	struct fake *f = must(calloc(1, sizeof(*f)));
 
 	f->host.ops = &fake_ops;
@@ -698,9 +703,9 @@ static char *link_line(const struct fake *f, unsigned int i)
 	const struct host_link *l = &f->links[i];
 	char *text;
 
-	if (asprintf(&text, "link %s %s '%s' %02x%02x%02x%02x%02x%02x mtu %u master %u%s%s", l->name, l->kind, l->alias,
-		    l->mac[0], l->mac[1], l->mac[2], l->mac[3], l->mac[4], l->mac[5], l->mtu, l->master,
-		    l->up ? " up" : "", f->isolated[i] ? " isolated" : "") < 0)
+	if (asprintf(&text, "link %s %s '%s' %02x%02x%02x%02x%02x%02x mtu %u master %u%s%s", l->name, l->kind,
+		    l->alias, l->mac[0], l->mac[1], l->mac[2], l->mac[3], l->mac[4], l->mac[5], l->mtu,
+		    l->master, l->up ? " up" : "", f->isolated[i] ? " isolated" : "") < 0)
 		abort();
 	return text;
 }
@@ -711,8 +716,8 @@ static char *addr_line(struct fake *f, unsigned int i)
 	const struct host_link *l = link_at(f, a->ifindex);
 	char text[INET6_ADDRSTRLEN], *line;
 
-	if (asprintf(&line, "addr %s %s/%u", l ? l->name : "?", inet_ntop(a->family, a->addr, text, sizeof(text)),
-		    a->prefix) < 0)
+	if (asprintf(&line, "addr %s %s/%u", l ? l->name : "?",
+		    inet_ntop(a->family, a->addr, text, sizeof(text)), a->prefix) < 0)
 		abort();
 	return line;
 }
@@ -721,7 +726,8 @@ char *host_fake_dump(struct host *h)
 {
 	struct fake *f = fake_of(h);
 	unsigned int n = 0;
-	_cleanup_free_ char **lines = must(calloc(f->n_links + f->n_addrs + f->n_entries + 1u, sizeof(*lines)));
+	_cleanup_free_ char **lines =
+		must(calloc(f->n_links + f->n_addrs + f->n_entries + 1u, sizeof(*lines)));
 	char *text = NULL;
 	size_t size = 0;
 	FILE *out = must(open_memstream(&text, &size));
@@ -731,7 +737,8 @@ char *host_fake_dump(struct host *h)
 	for (unsigned int i = 0; i < f->n_addrs; i++)
 		lines[n++] = addr_line(f, i);
 	for (unsigned int i = 0; i < f->n_entries; i++)
-		if (asprintf(&lines[n++], "%s %s '%s'", f->entries[i].kind, f->entries[i].key, f->entries[i].value) < 0)
+		if (asprintf(&lines[n++], "%s %s '%s'", f->entries[i].kind, f->entries[i].key,
+			    f->entries[i].value) < 0)
 			abort();
 	qsort(lines, n, sizeof(*lines), compare);
 	for (unsigned int i = 0; i < n; i++) {

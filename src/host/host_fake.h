@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A host in memory, for tests: interfaces, addresses, routes, sysctls, tables, files and supervisors, with those
- * effects of the kernel that undoing has to reckon with (a new interface takes the values of `default`; what
- * belongs to an interface goes with it). Any call can be made to fail, or to be the last that a process makes. */
+/* A host in memory, for tests: interfaces, addresses, routes, sysctls, tables, files and supervisors, with
+ * those effects of the kernel that undoing has to reckon with (a new interface takes the values of `default`;
+ * what belongs to an interface goes with it). Any call can be made to fail, or to be the last that a process
+ * makes. */
 #pragma once
 
 #include "host.h"
@@ -26,7 +27,8 @@ void host_fake_add_addr(struct host *h, const char *name, const char *addr, uint
 void host_fake_add_route(struct host *h, const char *name, const char *dst, uint8_t prefix);
 /* NULL: it is not there. */
 const char *host_fake_get(struct host *h, const char *kind, const char *key);
-void host_fake_set(struct host *h, const char *kind, const char *key, const char *value); /* NULL: removes it */
+void host_fake_set(
+	struct host *h, const char *kind, const char *key, const char *value); /* NULL: removes it */
 /* Ends the supervisor of that lock file. */
 void host_fake_kill(struct host *h, const char *lock_path);
 void host_fake_listen(struct host *h, uint16_t port);

@@ -75,15 +75,16 @@ static int dump(struct host *h, uint16_t type, uint8_t family, size_t size, mnl_
 
 static void copy_text(const struct nlattr *a, char *ret, size_t size)
 {
-	(void)snprintf(ret, size, "%.*s", (int)mnl_attr_get_payload_len(a),
-		(const char *)mnl_attr_get_payload(a));
+	(void)snprintf(
+		ret, size, "%.*s", (int)mnl_attr_get_payload_len(a), (const char *)mnl_attr_get_payload(a));
 }
 
 static void take_kind(const struct nlattr *info, struct host_link *ret)
 {
 	const struct nlattr *a;
 
-	mnl_attr_for_each_nested(a, info) {
+	mnl_attr_for_each_nested(a, info)
+	{
 		if (mnl_attr_get_type(a) == IFLA_INFO_KIND)
 			copy_text(a, ret->kind, sizeof(ret->kind));
 	}
@@ -97,7 +98,8 @@ static void parse_link(const struct nlmsghdr *m, struct host_link *ret)
 	*ret = (struct host_link){.index = (unsigned int)i->ifi_index,
 		.up = i->ifi_flags & IFF_UP,
 		.loopback = i->ifi_flags & IFF_LOOPBACK};
-	mnl_attr_for_each(a, m, sizeof(*i)) {
+	mnl_attr_for_each(a, m, sizeof(*i))
+	{
 		uint16_t n = mnl_attr_get_payload_len(a);
 
 		switch (mnl_attr_get_type(a)) {
@@ -152,8 +154,8 @@ static int on_one_link(const struct nlmsghdr *m, void *ctx)
 }
 
 /* Begins a request about an interface. index 0: a new one, or one that a name among the attributes says. */
-static struct nlmsghdr *begin_link(struct host_linux *l, union netlink_request *q, uint16_t type,
-	uint16_t flags, unsigned int index)
+static struct nlmsghdr *begin_link(
+	struct host_linux *l, union netlink_request *q, uint16_t type, uint16_t flags, unsigned int index)
 {
 	struct nlmsghdr *m = netlink_begin(&l->nl, q, type, flags);
 	struct ifinfomsg *i = mnl_nlmsg_put_extra_header(m, sizeof(*i));
@@ -274,8 +276,10 @@ static int on_addr(const struct nlmsghdr *m, void *ctx)
 	ret = list_add(ctx);
 	if (!ret)
 		return MNL_CB_OK;
-	*ret = (struct host_addr){.ifindex = i->ifa_index, .family = i->ifa_family, .prefix = i->ifa_prefixlen};
-	mnl_attr_for_each(a, m, sizeof(*i)) {
+	*ret = (struct host_addr){
+		.ifindex = i->ifa_index, .family = i->ifa_family, .prefix = i->ifa_prefixlen};
+	mnl_attr_for_each(a, m, sizeof(*i))
+	{
 		uint16_t type = mnl_attr_get_type(a);
 
 		/* IFA_ADDRESS is the other end of a point-to-point link, which IFA_LOCAL tells apart. */
@@ -348,9 +352,12 @@ static int on_route(const struct nlmsghdr *m, void *ctx)
 	ret = list_add(ctx);
 	if (!ret)
 		return MNL_CB_OK;
-	*ret = (struct host_route){
-		.family = i->rtm_family, .prefix = i->rtm_dst_len, .table = i->rtm_table, .type = i->rtm_type};
-	mnl_attr_for_each(a, m, sizeof(*i)) {
+	*ret = (struct host_route){.family = i->rtm_family,
+		.prefix = i->rtm_dst_len,
+		.table = i->rtm_table,
+		.type = i->rtm_type};
+	mnl_attr_for_each(a, m, sizeof(*i))
+	{
 		uint16_t type = mnl_attr_get_type(a), n = mnl_attr_get_payload_len(a);
 
 		if (type == RTA_DST && n >= addr_bytes(i->rtm_family))

@@ -38,7 +38,8 @@ static int identity(struct host *h, struct host_identity *ret)
 static int probe_one(uint8_t proto, uint32_t addr_be, uint16_t port)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = addr_be};
-	_cleanup_close_ int fd = socket(AF_INET, (proto == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
+	_cleanup_close_ int fd =
+		socket(AF_INET, (proto == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
 	int on = 1;
 
 	/* With SO_REUSEADDR a connection that has just ended is not in the way, but a listener is. */

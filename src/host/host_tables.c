@@ -2,7 +2,11 @@
 /* nftables by libnftables, with the text that a person would type.
  *
  * A table is known by its comment, and whether it is as it was made by a digest of its listing: the kernel's
- * own account of the rules, so that any change by anybody shows, whichever tool made it. */
+ * own account of the rules, so that any change by anybody shows, whichever tool made it.
+ *
+ * The library is loaded when it is first needed: it brings four others, which every engine of a user-mode
+ * network would start with and hold in memory for nothing. */
+#include <dlfcn.h>
 #include <nftables/libnftables.h>
 #include <stdio.h>
 
@@ -11,14 +15,55 @@
 
 static const struct siphash_key digest_key = {{0x766d6c616e746162, 0x6c65646967657374}};
 
+#define LIBRARY "libnftables.so.1"
+
+/* The functions that are used of it, under their own names. */
+#define FUNCTIONS(X)                                                                                         \
+	X(nft_ctx_new)                                                                                       \
+	X(nft_ctx_free)                                                                                      \
+	X(nft_ctx_buffer_output)                                                                             \
+	X(nft_ctx_buffer_error)                                                                              \
+	X(nft_ctx_get_output_buffer)                                                                         \
+	X(nft_ctx_get_error_buffer)                                                                          \
+	X(nft_ctx_output_set_flags)                                                                          \
+	X(nft_run_cmd_from_buffer)
+
+#define MEMBER(name) __typeof__(name) *(name);
+static struct {
+	void *handle;
+	FUNCTIONS(MEMBER)
+} nft;
+
+static bool load_library(void)
+{
+	bool found = true;
+
+	if (nft.handle)
+		return true;
+	nft.handle = dlopen(LIBRARY, RTLD_NOW);
+	if (!nft.handle)
+		return false;
+#define LOAD(name)                                                                                           \
+	*(void **)&nft.name = dlsym(nft.handle, #name);                                                      \
+	found = found && nft.name;
+	FUNCTIONS(LOAD)
+	if (!found) {
+		(void)dlclose(nft.handle);
+		nft.handle = NULL;
+	}
+	return found;
+}
+
 static int open_nft(struct host_linux *l)
 {
 	if (l->nft)
 		return 0;
-	l->nft = nft_ctx_new(NFT_CTX_DEFAULT);
+	if (!load_library())
+		return host_failed(&l->host, -ELIBACC, "cannot load %s (is it installed?)", LIBRARY);
+	l->nft = nft.nft_ctx_new(NFT_CTX_DEFAULT);
 	if (!l->nft)
 		return -ENOMEM;
-	if (nft_ctx_buffer_output(l->nft) != 0 || nft_ctx_buffer_error(l->nft) != 0) {
+	if (nft.nft_ctx_buffer_output(l->nft) != 0 || nft.nft_ctx_buffer_error(l->nft) != 0) {
 		host_tables_done(l);
 		return -ENOMEM;
 	}
@@ -28,7 +73,7 @@ static int open_nft(struct host_linux *l)
 void host_tables_done(struct host_linux *l)
 {
 	if (l->nft)
-		nft_ctx_free(l->nft);
+		nft.nft_ctx_free(l->nft);
 	l->nft = NULL;
 }
 
@@ -51,9 +96,9 @@ static int run(struct host *h, const char *command, unsigned int flags)
 
 	if (r < 0)
 		return r;
-	nft_ctx_output_set_flags(l->nft, flags);
-	r = nft_run_cmd_from_buffer(l->nft, command);
-	const char *said = nft_ctx_get_error_buffer(l->nft);
+	nft.nft_ctx_output_set_flags(l->nft, flags);
+	r = nft.nft_run_cmd_from_buffer(l->nft, command);
+	const char *said = nft.nft_ctx_get_error_buffer(l->nft);
 
 	if (r == 0)
 		return 0;
@@ -73,7 +118,7 @@ int host_table_find(struct host *h, const char *name, struct host_table *ret)
 	r = run(h, command, 0);
 	if (r < 0)
 		return r;
-	text = nft_ctx_get_output_buffer(host_linux_of(h)->nft);
+	text = nft.nft_ctx_get_output_buffer(host_linux_of(h)->nft);
 	comment = strstr(text, before);
 	chain = strstr(text, "\tchain ");
 	if (comment && (!chain || comment < chain)) {
@@ -88,7 +133,8 @@ int host_table_put(struct host *h, const char *name, const char *mark, const cha
 {
 	_cleanup_free_ char *command = NULL;
 
-	if (asprintf(&command, "add table inet %s\ndelete table inet %s\ntable inet %s {\ncomment \"%s\"\n%s}\n", name,
+	if (asprintf(&command,
+		    "add table inet %s\ndelete table inet %s\ntable inet %s {\ncomment \"%s\"\n%s}\n", name,
 		    name, name, mark, rules) < 0)
 		return -ENOMEM;
 	return run(h, command, 0);
@@ -108,6 +154,6 @@ int host_ruleset(struct host *h, char **ret)
 
 	if (r < 0)
 		return r;
-	*ret = strdup(nft_ctx_get_output_buffer(host_linux_of(h)->nft));
+	*ret = strdup(nft.nft_ctx_get_output_buffer(host_linux_of(h)->nft));
 	return *ret ? 0 : -ENOMEM;
 }

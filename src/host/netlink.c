@@ -87,7 +87,8 @@ static int take_stats(const struct nlmsghdr *h, void *ctx)
 {
 	const struct nlattr *a;
 
-	mnl_attr_for_each(a, h, sizeof(struct ifinfomsg)) {
+	mnl_attr_for_each(a, h, sizeof(struct ifinfomsg))
+	{
 		struct rtnl_link_stats64 stats;
 
 		if (mnl_attr_get_type(a) != IFLA_STATS64 || mnl_attr_get_payload_len(a) < sizeof(stats))

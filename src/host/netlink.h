@@ -24,8 +24,7 @@ int netlink_open(struct netlink *ret);
 void netlink_close(struct netlink *nl);
 
 /* Any request: begin, put attributes, talk. fn: for each message of the answer. */
-struct nlmsghdr *netlink_begin(
-	struct netlink *nl, union netlink_request *q, uint16_t type, uint16_t flags);
+struct nlmsghdr *netlink_begin(struct netlink *nl, union netlink_request *q, uint16_t type, uint16_t flags);
 int netlink_talk(struct netlink *nl, const union netlink_request *q, mnl_cb_t fn, void *ctx);
 
 int netlink_link_set(struct netlink *nl, unsigned int ifindex, uint32_t txqueue_frames, uint32_t mtu,

@@ -2,6 +2,7 @@
 #include "watch.h"
 
 #include <libmnl/libmnl.h>
+#include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
@@ -29,10 +30,36 @@ int watch_links_open(void)
 	return open_group(NETLINK_ROUTE, RTNLGRP_LINK);
 }
 
-int watch_rules_read(int fd)
+struct rules {
+	const char *ours, *own;
+	bool told;
+};
+
+/* The first attribute of every message about a table, or what is in one, is the table's name. */
+static int on_rule(const struct nlmsghdr *m, void *ctx)
 {
+	struct rules *r = ctx;
+	const struct nlattr *a;
+
+	if ((m->nlmsg_type & 0xff) == NFT_MSG_NEWGEN)
+		return MNL_CB_OK;
+	mnl_attr_for_each(a, m, sizeof(struct nfgenmsg))
+	{
+		const char *name = mnl_attr_get_payload(a);
+
+		if (mnl_attr_get_type(a) == NFTA_TABLE_NAME &&
+			mnl_attr_validate(a, MNL_TYPE_NUL_STRING) == 0 &&
+			strncmp(name, r->ours, strlen(r->ours)) == 0 && strcmp(name, r->own) != 0)
+			return MNL_CB_OK;
+	}
+	r->told = true;
+	return MNL_CB_OK;
+}
+
+int watch_rules_read(int fd, const char *ours, const char *own)
+{
+	struct rules r = {ours, own, false};
 	char room[READ_BYTES];
-	int told = 0;
 
 	for (;;) {
 		ssize_t n = recv(fd, room, sizeof(room), 0);
@@ -40,8 +67,9 @@ int watch_rules_read(int fd)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno != ENOBUFS)
-			return told;
-		told = 1;
+			return r.told;
+		if (n < 0 || mnl_cb_run(room, (size_t)n, 0, 0, on_rule, &r) < 0)
+			r.told = true;
 	}
 }
 
@@ -60,7 +88,8 @@ static int on_link(const struct nlmsghdr *m, void *ctx)
 
 	if (m->nlmsg_type != RTM_NEWLINK || i->ifi_family != AF_UNSPEC)
 		return MNL_CB_OK;
-	mnl_attr_for_each(a, m, sizeof(*i)) {
+	mnl_attr_for_each(a, m, sizeof(*i))
+	{
 		if (mnl_attr_get_type(a) == IFLA_MASTER && mnl_attr_get_u32(a) == p->bridge)
 			p->fn(p->ctx, (unsigned int)i->ifi_index);
 	}

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The step that makes the host forward packets, which several networks share.
  *
- * net.ipv4.ip_forward and net.ipv6.conf.all.forwarding are not touched where that can be avoided: writing them
- * changes settings of every interface, and writing them back does not restore those. Instead each interface's
- * own `forwarding` is set, and `default`, from which later interfaces get theirs. This also keeps our wish
- * apart from others': once somebody sets the global one (Docker does), forwarding is theirs, and stays when we
- * go. IPv6 has a switch of an interface's own, force_forwarding, since Linux 6.17; before that the global one
- * is all there is, and every interface's value is put back after it.
+ * net.ipv4.ip_forward and net.ipv6.conf.all.forwarding are not touched where that can be avoided: writing
+ * them changes settings of every interface, and writing them back does not restore those. Instead each
+ * interface's own `forwarding` is set, and `default`, from which later interfaces get theirs. This also keeps
+ * our wish apart from others': once somebody sets the global one (Docker does), forwarding is theirs, and
+ * stays when we go. IPv6 has a switch of an interface's own, force_forwarding, since Linux 6.17; before that
+ * the global one is all there is, and every interface's value is put back after it.
  *
  * An interface that begins to forward IPv6, our bridge among them, makes the kernel forget the default routes
  * that it has from router advertisements, on every interface with accept_ra=1. It spares those with
@@ -25,8 +25,8 @@
 #define ALL6   "net/ipv6/conf/all/forwarding"
 #define FORCE6 "net/ipv6/conf/default/force_forwarding"
 
-/* A value that we do not change, but whose restoring is not the kernel's doing: an interface that forwarded IPv6
- * before all of them did. When the global switch goes back it has to be put back after it. */
+/* A value that we do not change, but whose restoring is not the kernel's doing: an interface that forwarded
+ * IPv6 before all of them did. When the global switch goes back it has to be put back after it. */
 #define KEPT 2
 
 struct ledger {
@@ -98,7 +98,9 @@ static int know_interfaces(struct host *h, struct ledger *l)
 {
 	_cleanup_free_ struct host_link *links = NULL;
 	unsigned int n = 0;
-	int r = json_array_size(l->users) > 0 || json_object_size(l->values) > 0 ? 0 : h->ops->link_list(h, &links, &n);
+	int r = json_array_size(l->users) > 0 || json_object_size(l->values) > 0
+			? 0
+			: h->ops->link_list(h, &links, &n);
 
 	for (unsigned int i = 0; r == 0 && i < n; i++)
 		r = json_array_append_new(l->known, json_string(links[i].name)) < 0 ? -ENOMEM : 0;
@@ -138,7 +140,8 @@ static int want_each(struct host *h, struct ledger *l, const char *family, const
 	for (unsigned int i = 0; r >= 0 && i <= n; i++) {
 		if (i < n && links[i].loopback)
 			continue;
-		(void)snprintf(path, sizeof(path), "net/%s/conf/%s/%s", family, i < n ? links[i].name : "default", what);
+		(void)snprintf(path, sizeof(path), "net/%s/conf/%s/%s", family,
+			i < n ? links[i].name : "default", what);
 		r = want(h, l, path, from, to);
 		n_new += r > 0;
 	}
@@ -159,7 +162,9 @@ static int want_global6(struct host *h, struct ledger *l)
 			continue;
 		r = is_set(h, path, "1");
 		if (r > 0)
-			r = json_object_set_new(l->values, path, json_pack("[ssb]", "1", "0", 1)) < 0 ? -ENOMEM : 0;
+			r = json_object_set_new(l->values, path, json_pack("[ssb]", "1", "0", 1)) < 0
+				    ? -ENOMEM
+				    : 0;
 	}
 	n_new = r < 0 ? r : want(h, l, ALL6, "0", "1");
 	r = n_new < 0 ? n_new : want_each(h, l, "ipv6", "forwarding", "0", "1");
@@ -272,7 +277,8 @@ static int apply(struct step_ctx *c, struct step *s)
 		r = ledger_save(c->host, &l);
 	if (r >= 0)
 		r = set_all(c, &l);
-	return step_failed(c, MIN(r, 0), "%s", c->why[0] ? c->why : "cannot keep the list of forwarding's settings");
+	return step_failed(
+		c, MIN(r, 0), "%s", c->why[0] ? c->why : "cannot keep the list of forwarding's settings");
 }
 
 static int check(struct step_ctx *c, const struct step *s)
@@ -321,13 +327,15 @@ static int want_newcomers(struct host *h, struct ledger *l)
 	for (unsigned int k = 0; r == 0 && k < ARRAY_SIZE(inherited); k++) {
 		json_t *pair;
 
-		(void)snprintf(path, sizeof(path), "net/%s/conf/default/%s", inherited[k][0], inherited[k][1]);
+		(void)snprintf(
+			path, sizeof(path), "net/%s/conf/default/%s", inherited[k][0], inherited[k][1]);
 		pair = json_object_get(l->values, path);
 		for (unsigned int i = 0; pair && i < n; i++) {
-			(void)snprintf(path, sizeof(path), "net/%s/conf/%s/%s", inherited[k][0], links[i].name,
-				inherited[k][1]);
+			(void)snprintf(path, sizeof(path), "net/%s/conf/%s/%s", inherited[k][0],
+				links[i].name, inherited[k][1]);
 			if (!links[i].loopback && find_name(l->known, links[i].name) == SIZE_MAX &&
-				!json_object_get(l->values, path) && json_object_set(l->values, path, pair) < 0)
+				!json_object_get(l->values, path) &&
+				json_object_set(l->values, path, pair) < 0)
 				r = -ENOMEM;
 		}
 	}

@@ -2,20 +2,20 @@
 /* dnsmasq's configuration: only ours, on one bridge, next to any other on the host (bind-dynamic binds to the
  * addresses of the bridge alone).
  *
- * A guest gets its answer at once: an address is not pinged before it is offered (no-ping), since whoever has one
- * by hand can be told to reserve it. What a guest can make it log is turned off, and its log is bounded by the
- * supervisor. Reservations are in a file of their own, read again on SIGHUP. */
+ * A guest gets its answer at once: an address is not pinged before it is offered (no-ping), since whoever has
+ * one by hand can be told to reserve it. What a guest can make it log is turned off, and its log is bounded
+ * by the supervisor. Reservations are in a file of their own, read again on SIGHUP. */
 #include <arpa/inet.h>
 
 #include "plan.h"
 #include "store.h"
 
-#define LEASE_HOURS    12
-#define LEASES_MAX     4096
-#define DNS_PORT       53
-#define MTU_DEFAULT    1500
-#define POOL6_FIRST    0x1000
-#define POOL6_LAST     0xffff
+#define LEASE_HOURS           12
+#define LEASES_MAX            4096
+#define DNS_PORT              53
+#define MTU_DEFAULT           1500
+#define POOL6_FIRST           0x1000
+#define POOL6_LAST            0xffff
 #define ADDR_TEXT(a_be, text) inet_ntop(AF_INET, &(a_be), text, sizeof(text))
 
 static void put_ipv6(FILE *f, const struct net_conf *c)
@@ -31,8 +31,8 @@ static void put_ipv6(FILE *f, const struct net_conf *c)
 		"dhcp-range=%s,%s,slaac,64,%dh\n"
 		"ra-param=%s,mtu:%u,0,1800\n"
 		"quiet-dhcp6\nquiet-ra\n",
-		inet_ntop(AF_INET6, &first, a, sizeof(a)), inet_ntop(AF_INET6, &last, b, sizeof(b)), LEASE_HOURS,
-		c->bridge, c->mtu ? c->mtu : MTU_DEFAULT);
+		inet_ntop(AF_INET6, &first, a, sizeof(a)), inet_ntop(AF_INET6, &last, b, sizeof(b)),
+		LEASE_HOURS, c->bridge, c->mtu ? c->mtu : MTU_DEFAULT);
 }
 
 static void put(FILE *f, const struct net_conf *c, uint16_t dns_port)
@@ -49,8 +49,8 @@ static void put(FILE *f, const struct net_conf *c, uint16_t dns_port)
 		"dhcp-hostsfile=%s\n",
 		c->name, c->bridge, MIN(n_leases * 2, (uint32_t)LEASES_MAX), NETWORK_LIB_DIR, c->name, hosts);
 	(void)fprintf(f, "domain=%s\nlocal=/%s/\n", c->domainname, c->domainname);
-	(void)fprintf(f, "dhcp-range=%s,%s,%s,%dh\n", ADDR_TEXT(c->dhcp_start_be, a), ADDR_TEXT(c->dhcp_end_be, b),
-		ADDR_TEXT(c->mask_be, m), LEASE_HOURS);
+	(void)fprintf(f, "dhcp-range=%s,%s,%s,%dh\n", ADDR_TEXT(c->dhcp_start_be, a),
+		ADDR_TEXT(c->dhcp_end_be, b), ADDR_TEXT(c->mask_be, m), LEASE_HOURS);
 	(void)fprintf(f, "dhcp-option=option:mtu,%u\n", c->mtu ? c->mtu : MTU_DEFAULT);
 	(void)fprintf(f, "dhcp-option=option:router,%s\n", ADDR_TEXT(c->host_be, a));
 	(void)fprintf(f, "dhcp-option=option:dns-server,%s\n", c->dns_be ? ADDR_TEXT(c->dns_be, a) : a);
@@ -67,8 +67,9 @@ static void put_hosts(FILE *f, const struct net_conf *c)
 	for (unsigned int i = 0; i < c->n_reserves; i++) {
 		const struct net_reserve *r = &c->reserves[i];
 
-		(void)fprintf(f, "%02x:%02x:%02x:%02x:%02x:%02x,%s%s%s\n", r->mac[0], r->mac[1], r->mac[2], r->mac[3],
-			r->mac[4], r->mac[5], ADDR_TEXT(r->addr_be, a), r->name[0] ? "," : "", r->name);
+		(void)fprintf(f, "%02x:%02x:%02x:%02x:%02x:%02x,%s%s%s\n", r->mac[0], r->mac[1], r->mac[2],
+			r->mac[3], r->mac[4], r->mac[5], ADDR_TEXT(r->addr_be, a), r->name[0] ? "," : "",
+			r->name);
 	}
 }
 

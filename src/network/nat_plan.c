@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The plan of a nat network: what is left open is chosen, what clashes is refused, and the steps are listed. */
+/* The plan of a nat network: what is left open is chosen, what clashes is refused, and the steps are listed.
+ */
 #include <arpa/inet.h>
 #include <stdarg.h>
 
@@ -31,7 +32,8 @@ static int choose(struct host *h, struct network *n, struct network_error *e)
 
 	if (h->ops->sysctl_get(h, "net/ipv6/conf/all/disable_ipv6", value) < 0 || strcmp(value, "0") != 0) {
 		if (!IN6_IS_ADDR_UNSPECIFIED(&c->net6))
-			return plan_fail(e, -EAFNOSUPPORT, "ipv6-net", "cannot be: IPv6 is turned off on this host");
+			return plan_fail(
+				e, -EAFNOSUPPORT, "ipv6-net", "cannot be: IPv6 is turned off on this host");
 		c->no_ipv6 = true;
 	}
 	r = subnet_choose(h, c, e);
@@ -71,7 +73,8 @@ static int choose_dns_port(struct host *h, const struct net_conf *c, uint16_t *r
 	return r < 0 ? plan_fail(e, r, NULL, "cannot find a port for DNS: %s", strerror(-r)) : 0;
 }
 
-static int add_sysctl(struct host *h, struct network *n, const char *family, const char *what, const char *value)
+static int add_sysctl(
+	struct host *h, struct network *n, const char *family, const char *what, const char *value)
 {
 	char path[HOST_PATH_BYTES], now[HOST_SYSCTL_BYTES];
 
@@ -89,8 +92,8 @@ static int add_address(struct network *n, int family, const void *addr, int pref
 	char text[INET6_ADDRSTRLEN];
 
 	return network_add_step(n, &step_address,
-		json_pack("{sssssi}", "dev", n->conf.bridge, "addr", inet_ntop(family, addr, text, sizeof(text)),
-			"prefix", prefix));
+		json_pack("{sssssi}", "dev", n->conf.bridge, "addr",
+			inet_ntop(family, addr, text, sizeof(text)), "prefix", prefix));
 }
 
 static int add_bridge(struct host *h, struct network *n)
@@ -106,8 +109,8 @@ static int add_bridge(struct host *h, struct network *n)
 		(unsigned int)(hash >> 8 & 0xff), (unsigned int)(hash >> 16 & 0xff),
 		(unsigned int)(hash >> 24 & 0xff), (unsigned int)(hash >> 32 & 0xff));
 	return network_add_step(n, &step_bridge,
-		json_pack("{sssssisi}", "name", c->bridge, "mac", mac, "mtu", c->mtu ? c->mtu : MTU_DEFAULT, "stp",
-			c->stp));
+		json_pack("{sssssisi}", "name", c->bridge, "mac", mac, "mtu", c->mtu ? c->mtu : MTU_DEFAULT,
+			"stp", c->stp));
 }
 
 /* Guests may be told an address of the link that is always the same: the kernel would wait for the first port
@@ -122,7 +125,8 @@ static int add_link(struct host *h, struct network *n)
 	host6.s6_addr[15] = 1;
 	if (r == 0)
 		r = add_sysctl(h, n, "ipv4", "forwarding", "1");
-	if (r == 0) /* for 127.0.0.1 as the host's side of a forward; the table drops what guests send there */
+	if (r ==
+		0) /* for 127.0.0.1 as the host's side of a forward; the table drops what guests send there */
 		r = add_sysctl(h, n, "ipv4", "route_localnet", "1");
 	if (r == 0 && !c->no_ipv6)
 		r = add_sysctl(h, n, "ipv6", "addr_gen_mode", "1");
@@ -159,11 +163,11 @@ static int add_file(struct network *n, const char *file, char *text)
 static int add_table(struct network *n, uint16_t dns_port)
 {
 	_cleanup_free_ char *rules = nat_rules(&n->conf, dns_port);
-	char name[32];
+	char name[NETWORK_TABLE_BYTES];
 
 	if (!rules)
 		return -ENOMEM;
-	(void)snprintf(name, sizeof(name), "vmlan_%s", n->conf.name);
+	(void)snprintf(name, sizeof(name), "%s%s", NETWORK_TABLE_PREFIX, n->conf.name);
 	return network_add_step(
 		n, &step_table, json_pack("{sssssi}", "name", name, "rules", rules, "dns_port", dns_port));
 }
@@ -206,10 +210,11 @@ int nat_check_forward(struct host *h, const struct net_forward *f, struct networ
 		int r = h->ops->port_probe(h, f->proto, addr_be, (uint16_t)(f->host_port + i));
 
 		if (r == -EADDRINUSE)
-			return plan_fail(e, r, "hostfwd", "takes port %u, at which a program of this host listens",
-				f->host_port + i);
+			return plan_fail(e, r, "hostfwd",
+				"takes port %u, at which a program of this host listens", f->host_port + i);
 		if (r < 0)
-			return plan_fail(e, r, "hostfwd", "port %u cannot be looked at: %s", f->host_port + i, strerror(-r));
+			return plan_fail(e, r, "hostfwd", "port %u cannot be looked at: %s", f->host_port + i,
+				strerror(-r));
 	}
 	return 0;
 }

@@ -2,18 +2,18 @@
 /* The rules of a nat network: one nftables table of family inet, which nothing else touches.
  *
  *   guard        what comes from the bridge has an address of the network, and does not go to 127.0.0.0/8
- *   input        guests may ask for DHCP and DNS; nobody else may ask our servers; with restrict, nothing more
- *   forward      guests go out; only answers and what a forward leads come in; isolation; segment sizes are
- *                lowered to what the route carries, since an uplink's MTU may be below the network's
- *   prerouting   forwards, for what arrives, from guests too (hairpin)
- *   output       forwards, for the host's own connections
+ *   input        guests may ask for DHCP and DNS; nobody else may ask our servers; with restrict, nothing
+ * more forward      guests go out; only answers and what a forward leads come in; isolation; segment sizes
+ * are lowered to what the route carries, since an uplink's MTU may be below the network's prerouting
+ * forwards, for what arrives, from guests too (hairpin) output       forwards, for the host's own connections
  *   postrouting  masquerading
  *
- * "accept" in a table does not overrule "drop" in another one: what other firewalls drop is firewall.c's matter.
+ * "accept" in a table does not overrule "drop" in another one: what other firewalls drop is firewall.c's
+ * matter.
  *
  * Masquerading is to ports from 1024 on, so that a guest cannot appear at a port that only root may have.
- * Multicast of the link and broadcasts keep their source. What a forward leads back to the network it came from
- * is masqueraded too: the guest would answer its neighbour directly otherwise, past the translation. */
+ * Multicast of the link and broadcasts keep their source. What a forward leads back to the network it came
+ * from is masqueraded too: the guest would answer its neighbour directly otherwise, past the translation. */
 #include <arpa/inet.h>
 
 #include "plan.h"
@@ -37,10 +37,11 @@ static void make_names(const struct net_conf *c, uint16_t dns_port, struct names
 	ret->dev = c->bridge;
 	ret->dns_port = dns_port;
 	ret->ipv6 = !c->no_ipv6;
-	(void)snprintf(ret->net, sizeof(ret->net), "%s/%u", inet_ntop(AF_INET, &c->net_be, text, INET_ADDRSTRLEN),
-		net_conf_prefix(c));
+	(void)snprintf(ret->net, sizeof(ret->net), "%s/%u",
+		inet_ntop(AF_INET, &c->net_be, text, INET_ADDRSTRLEN), net_conf_prefix(c));
 	(void)inet_ntop(AF_INET, &c->host_be, ret->host, sizeof(ret->host));
-	(void)snprintf(ret->net6, sizeof(ret->net6), "%s/64", inet_ntop(AF_INET6, &c->net6, text, sizeof(text)));
+	(void)snprintf(
+		ret->net6, sizeof(ret->net6), "%s/64", inet_ntop(AF_INET6, &c->net6, text, sizeof(text)));
 	(void)inet_ntop(AF_INET6, &host6, ret->host6, sizeof(ret->host6));
 }
 
@@ -68,12 +69,14 @@ static void put_input(FILE *f, const struct net_conf *c, const struct names *n)
 		"type filter hook input priority filter; policy accept;\n"
 		"iifname \"%s\" udp dport { 67, %u } accept\n"
 		"iifname \"%s\" tcp dport %u accept\n"
-		"iifname != { \"lo\", \"%s\" } ip daddr %s meta l4proto { tcp, udp } th dport { 67, %u } drop\n",
+		"iifname != { \"lo\", \"%s\" } ip daddr %s meta l4proto { tcp, udp } th dport { 67, %u } "
+		"drop\n",
 		n->dev, dns, n->dev, dns, n->dev, n->host, dns);
 	if (n->ipv6)
 		(void)fprintf(f,
 			"iifname \"%s\" udp dport 547 accept\n"
-			"iifname != { \"lo\", \"%s\" } ip6 daddr %s meta l4proto { tcp, udp } th dport { %u, 547 } drop\n",
+			"iifname != { \"lo\", \"%s\" } ip6 daddr %s meta l4proto { tcp, udp } th dport { %u, "
+			"547 } drop\n",
 			n->dev, n->dev, n->host6, dns);
 	if (c->restricted)
 		(void)fprintf(f,
@@ -122,7 +125,8 @@ static void put_target(FILE *f, const struct net_forward *w)
 	} else {
 		(void)fprintf(f, "dnat %s to %s dport map {", l3, proto);
 		for (unsigned int i = 0; i < w->n_ports; i++)
-			(void)fprintf(f, "%s %u : %s . %u", i ? "," : "", w->host_port + i, addr, w->guest_port + i);
+			(void)fprintf(f, "%s %u : %s . %u", i ? "," : "", w->host_port + i, addr,
+				w->guest_port + i);
 		(void)fputs(" }\n", f);
 	}
 }
@@ -153,11 +157,11 @@ static void put_dns(FILE *f, const struct names *n, const char *from)
 	static const char *const protos[] = {"udp", "tcp"};
 
 	for (unsigned int i = 0; n->dns_port != DNS_PORT && i < ARRAY_SIZE(protos); i++) {
-		(void)fprintf(f, "%sip daddr %s %s dport %d dnat ip to %s:%u\n", from, n->host, protos[i], DNS_PORT,
-			n->host, n->dns_port);
+		(void)fprintf(f, "%sip daddr %s %s dport %d dnat ip to %s:%u\n", from, n->host, protos[i],
+			DNS_PORT, n->host, n->dns_port);
 		if (n->ipv6)
-			(void)fprintf(f, "%sip6 daddr %s %s dport %d dnat ip6 to [%s]:%u\n", from, n->host6, protos[i],
-				DNS_PORT, n->host6, n->dns_port);
+			(void)fprintf(f, "%sip6 daddr %s %s dport %d dnat ip6 to [%s]:%u\n", from, n->host6,
+				protos[i], DNS_PORT, n->host6, n->dns_port);
 	}
 }
 

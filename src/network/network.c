@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Up and down.
  *
- * Everything that changes a network holds one lock for as long as it takes, so that two of them meet in one order
- * or the other, and the choice of a free subnet holds until it is on record.
+ * Everything that changes a network holds one lock for as long as it takes, so that two of them meet in one
+ * order or the other, and the choice of a free subnet holds until it is on record.
  *
  *   up, of a network that is not on record: plan; look up what will have to be put back; record all that, as
  *     "rising"; do the steps; record "up". If a step fails, undo all of them.
- *   up, of one that is: check each step, do again what is not in order ("rising" is what a crash left: the same).
- *   down: record "falling"; undo the steps from the last to the first; remove the record.
+ *   up, of one that is: check each step, do again what is not in order ("rising" is what a crash left: the
+ * same). down: record "falling"; undo the steps from the last to the first; remove the record.
  *
- * After a crash the record says "rising" or "falling", and either way the next up or down goes on from there: an
- * up finishes a down before it begins anew. A record of an earlier boot is of things that are gone. */
+ * After a crash the record says "rising" or "falling", and either way the next up or down goes on from there:
+ * an up finishes a down before it begins anew. A record of an earlier boot is of things that are gone. */
 #include <stdio.h>
+#include <strings.h>
 
 #include "plan.h"
 #include "store.h"
@@ -26,8 +27,8 @@ static int step_error(struct network_error *e, const struct step_ctx *c, int r)
 {
 	const char *host = c->host->error;
 
-	return plan_fail(e, r, NULL, "%.300s%s%.180s: %s", c->why[0] ? c->why : host, c->why[0] && host[0] ? ": " : "",
-		c->why[0] ? host : "", strerror(-r));
+	return plan_fail(e, r, NULL, "%.300s%s%.180s: %s", c->why[0] ? c->why : host,
+		c->why[0] && host[0] ? ": " : "", c->why[0] ? host : "", strerror(-r));
 }
 
 static void lock_release_p(struct host **h)
@@ -56,7 +57,8 @@ static int load(struct host *h, const char *name, struct network *ret, struct ne
 	case -EXDEV:
 		return plan_fail(e, r, NULL, "%s is up in another network namespace", name);
 	case -EPROTO:
-		return plan_fail(e, r, NULL, "the record of %s in %s is not readable for this version of vmlan", name,
+		return plan_fail(e, r, NULL,
+			"the record of %s in %s is not readable for this version of vmlan", name,
 			NETWORK_RUN_DIR);
 	default:
 		return plan_fail(e, r, NULL, "cannot read the record of %s: %s", name, strerror(-r));
@@ -69,7 +71,8 @@ static int save(struct host *h, struct network *n, enum network_phase phase, str
 
 	n->phase = phase;
 	r = store_save(h, n);
-	return r < 0 ? plan_fail(e, r, NULL, "cannot write the record of %s: %s", n->conf.name, strerror(-r)) : 0;
+	return r < 0 ? plan_fail(e, r, NULL, "cannot write the record of %s: %s", n->conf.name, strerror(-r))
+		     : 0;
 }
 
 /* All of them, whatever goes wrong with one; the first error. */
@@ -98,7 +101,8 @@ static int remove_all(struct host *h, struct network *n, struct network_error *e
 	if (r < 0)
 		return r;
 	r = store_remove(h, n->conf.name);
-	return r < 0 ? plan_fail(e, r, NULL, "cannot remove the record of %s: %s", n->conf.name, strerror(-r)) : 0;
+	return r < 0 ? plan_fail(e, r, NULL, "cannot remove the record of %s: %s", n->conf.name, strerror(-r))
+		     : 0;
 }
 
 /* all: without looking whether it is in order already. ret_changed: whether the record has to be written. */
@@ -128,9 +132,9 @@ static int do_steps(struct host *h, struct network *n, bool all, struct network_
 	return 0;
 }
 
-static int probe_steps(struct host *h, struct network *n, unsigned int from, struct network_error *e)
+static int probe_steps(struct host *h, struct network *n, struct network_error *e)
 {
-	for (unsigned int i = from; i < n->n_steps; i++) {
+	for (unsigned int i = 0; i < n->n_steps; i++) {
 		struct step *s = &n->steps[i];
 		struct step_ctx c = ctx_of(h, n);
 		int r;
@@ -154,10 +158,11 @@ int network_plan(struct host *h, const struct net_conf *given, struct network *r
 	if (r == 0)
 		r = h->ops->identity(h, &n.identity);
 	if (r < 0)
-		return plan_fail(e, r, NULL, "cannot begin: %s", strerror(-r));
-	r = nat_plan(h, &n, e);
+		(void)plan_fail(e, r, NULL, "cannot begin: %s", strerror(-r));
+	else
+		r = nat_plan(h, &n, e);
 	if (r == 0)
-		r = probe_steps(h, &n, 0, e);
+		r = probe_steps(h, &n, e);
 	if (r < 0)
 		network_done(&n);
 	else
@@ -233,20 +238,17 @@ static int check_same(const struct net_conf *given, const struct network *n, str
 	net_conf_done(&copy);
 	if (!l.missing)
 		return 0;
-	(void)snprintf(e->mend, sizeof(e->mend), "vmlan down %s, and up again; hostfwd and reserve change it as it runs",
-		n->conf.name);
+	(void)snprintf(e->mend, sizeof(e->mend),
+		"vmlan down %s, and up again; hostfwd and reserve change it as it runs", n->conf.name);
 	return plan_fail(e, -EBUSY, l.missing, "differs from what %s is up with", n->conf.name);
 }
 
 static int mend(struct host *h, struct network *n, struct network_error *e)
 {
-	unsigned int n_before = n->n_steps;
 	bool added;
-	int r = firewall_plan(h, n, &added, e);
+	int r = firewall_plan(h, n, &added, e); /* such steps have nothing to look up before */
 
-	if (r == 0 && added)
-		r = probe_steps(h, n, n_before, e);
-	if (r == 0 && added)
+	if (r == 0)
 		r = save(h, n, n->phase, e);
 	if (r == 0)
 		r = do_steps(h, n, false, e);
@@ -294,10 +296,12 @@ static int check_unused(struct host *h, const struct network *n, struct network_
 	if (r == -ENODEV || (r == 0 && ports == 0))
 		return 0;
 	if (r < 0)
-		return plan_fail(e, r, NULL, "cannot see what is attached to %s: %s", n->conf.bridge, strerror(-r));
-	(void)snprintf(e->mend, sizeof(e->mend), "vmlan down --force %s takes it away from them", n->conf.name);
-	return plan_fail(e, -EBUSY, NULL, "%u %s attached to %s", ports, ports == 1 ? "guest is" : "guests are",
-		n->conf.name);
+		return plan_fail(
+			e, r, NULL, "cannot see what is attached to %s: %s", n->conf.bridge, strerror(-r));
+	(void)snprintf(
+		e->mend, sizeof(e->mend), "vmlan down --force %s takes it away from them", n->conf.name);
+	return plan_fail(e, -EBUSY, NULL, "%u %s attached to %s", ports,
+		ports == 1 ? "guest is" : "guests are", n->conf.name);
 }
 
 int network_down(struct host *h, const char *name, bool force, struct network_error *e)
@@ -340,6 +344,13 @@ int network_load(struct host *h, const char *name, struct network *ret, struct n
 	if (r == -ENOENT || r == -ESTALE)
 		return plan_fail(e, -ENOENT, NULL, "there is no network %s", name);
 	return r;
+}
+
+int network_look(struct host *h, struct network *n, struct network_error *e)
+{
+	bool added;
+
+	return firewall_plan(h, n, &added, e);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -402,4 +413,133 @@ int network_count_ports(struct host *h, const struct network *n, unsigned int *r
 	for (unsigned int i = 0; r == 0 && i < n_links; i++)
 		*ret += links[i].master == bridge.index;
 	return r;
+}
+
+/* The network as it will be, checked as a new one would be; in its steps too. */
+static int replan(struct host *h, struct network *n, struct network_error *e)
+{
+	struct conf_error ce;
+
+	if (!net_conf_check(&n->conf, &ce))
+		return plan_fail(e, -EINVAL, ce.option, "%s", ce.text);
+	return nat_replan(h, n, e);
+}
+
+/* The record first, with what is wanted; then the steps that differ from it. dnsmasq reads its hosts again.
+ */
+static int carry_out(struct host *h, struct network *n, struct network_error *e)
+{
+	char path[HOST_PATH_BYTES];
+	int r;
+
+	for (unsigned int i = 0; i < n->n_steps; i++)
+		if (n->steps[i].kind ==
+			&step_table) { /* so that it is found to differ, should we end before it is put */
+			json_decref(n->steps[i].after);
+			n->steps[i].after = NULL;
+		}
+	r = save(h, n, n->phase, e);
+	if (r == 0)
+		r = do_steps(h, n, false, e);
+	if (r < 0)
+		return r;
+	store_path(n->conf.name, STORE_SUPERVISOR, path);
+	r = h->ops->supervisor_reload(h, path);
+	return r < 0 && r != -ENOENT
+		       ? plan_fail(e, r, NULL, "the supervisor cannot be told: %s", strerror(-r))
+		       : 0;
+}
+
+static int change(struct host *h, const char *name, struct network_error *e,
+	int (*edit)(struct host *h, struct network *n, const void *ctx, struct network_error *e),
+	const void *ctx)
+{
+	struct network n;
+	int r;
+
+	*e = (struct network_error){0};
+	r = lock(h, e);
+	if (r < 0)
+		return r;
+	_cleanup_(lock_release_p) struct host *locked = h;
+
+	(void)locked;
+	r = network_load(h, name, &n, e);
+	if (r < 0)
+		return r;
+	if (n.phase != NETWORK_UP)
+		r = plan_fail(e, -EBUSY, NULL, "%s is not up as a whole: vmlan status %s", name, name);
+	if (r == 0)
+		r = edit(h, &n, ctx, e);
+	if (r == 0)
+		r = replan(h, &n, e);
+	if (r == 0)
+		r = carry_out(h, &n, e);
+	network_done(&n);
+	return r;
+}
+
+struct option {
+	const char *key, *value;
+};
+
+static int add_option(struct host *h, struct network *n, const void *ctx, struct network_error *e)
+{
+	const struct option *o = ctx;
+	unsigned int n_before = n->conf.n_forwards;
+	struct conf_error ce;
+
+	if (!net_conf_set(&n->conf, o->key, o->value, &ce))
+		return plan_fail(e, -EINVAL, o->key, "%s", ce.text);
+	return n->conf.n_forwards > n_before ? nat_check_forward(h, &n->conf.forwards[n_before], e) : 0;
+}
+
+/* In the form that it is listed in, or as it was given. */
+static int del_option(struct host *h, struct network *n, const void *ctx, struct network_error *e)
+{
+	const struct option *o = ctx;
+	struct net_conf *c = &n->conf;
+	char wanted[NET_VALUE_BYTES], listed[NET_VALUE_BYTES];
+	struct net_forward f;
+	struct conf_error ce;
+	unsigned int left = 0;
+	bool found;
+
+	if (strcmp(o->key, "reserve") == 0) {
+		for (unsigned int i = 0; i < c->n_reserves; i++) {
+			net_reserve_emit(&c->reserves[i], listed);
+			if (strncasecmp(o->value, listed, MAX(strlen(o->value), (size_t)17)) != 0)
+				c->reserves[left++] = c->reserves[i];
+		}
+		found = left < c->n_reserves;
+		c->n_reserves = left;
+		return found ? 0 : plan_fail(e, -ENOENT, NULL, "nothing is reserved for %s", o->value);
+	}
+	if (!net_forward_parse(o->value, &f, &ce))
+		return plan_fail(e, -EINVAL, o->key, "%s", ce.text);
+	if (!f.guest.family)
+		f.guest = (struct net_addr){.family = AF_INET, .in4_be = c->dhcp_start_be};
+	net_forward_emit(&f, wanted);
+	for (unsigned int i = 0; i < c->n_forwards; i++) {
+		net_forward_emit(&c->forwards[i], listed);
+		if (strcmp(wanted, listed) != 0)
+			c->forwards[left++] = c->forwards[i];
+	}
+	found = left < c->n_forwards;
+	c->n_forwards = left;
+	return found ? 0
+		     : plan_fail(e, -ENOENT, NULL, "there is no such forward: vmlan hostfwd list %s",
+			       n->conf.name);
+}
+
+int network_add_option(
+	struct host *h, const char *name, const char *key, const char *value, struct network_error *e)
+{
+	return change(h, name, e, add_option, &(const struct option){key, value});
+}
+
+int network_del_option(
+	struct host *h, const char *name, const char *key, const char *value, struct network_error *e)
+{
+	return change(h, name, e, del_option, &(const struct option){key, value});
 }

@@ -14,6 +14,9 @@
 #define NETWORK_RUN_DIR    "/run/vmlan"
 #define NETWORK_LIB_DIR    "/var/lib/vmlan"
 #define NETWORK_TEXT_BYTES 512
+/* A network's table of rules: the prefix and its name. */
+#define NETWORK_TABLE_PREFIX "vmlan_"
+#define NETWORK_TABLE_BYTES  (sizeof(NETWORK_TABLE_PREFIX) + NET_NAME_BYTES)
 
 /* What went wrong, and what to do about it; lines for a person, without full stop. */
 struct network_error {
@@ -23,7 +26,7 @@ struct network_error {
 };
 
 enum network_phase {
-	NETWORK_RISING,  /* being brought up, or its process ended before it was */
+	NETWORK_RISING, /* being brought up, or its process ended before it was */
 	NETWORK_UP,
 	NETWORK_FALLING, /* the same with down */
 	NETWORK_PHASE_MAX,
@@ -57,11 +60,16 @@ int network_down(struct host *h, const char *name, bool force, struct network_er
 
 /* A network as it is on record; -ENOENT. */
 int network_load(struct host *h, const char *name, struct network *ret, struct network_error *e);
+/* Takes what other firewalls do now into a network that was loaded: its notes, and steps that an up would
+ * add. */
+int network_look(struct host *h, struct network *n, struct network_error *e);
 /* The names of all on record, sorted: heap, each ended by NUL, the last by two. */
 int network_names(struct host *h, char **ret);
 /* Interfaces that are ports of its bridge. -ENODEV: there is no bridge. */
 int network_count_ports(struct host *h, const struct network *n, unsigned int *ret);
 
 /* Changes a list option ("hostfwd", "reserve") of a network that is up. */
-int network_add_option(struct host *h, const char *name, const char *key, const char *value, struct network_error *e);
-int network_del_option(struct host *h, const char *name, const char *key, const char *value, struct network_error *e);
+int network_add_option(
+	struct host *h, const char *name, const char *key, const char *value, struct network_error *e);
+int network_del_option(
+	struct host *h, const char *name, const char *key, const char *value, struct network_error *e);

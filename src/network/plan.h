@@ -27,6 +27,6 @@ int subnet_choose(struct host *h, struct net_conf *c, struct network_error *e);
 /* A number that is always the same for the same host, network and purpose. */
 int subnet_stable(struct host *h, const char *network, const char *what, uint64_t *ret);
 
-/* firewall.c: other firewalls of the host: steps and notes for what they drop. Steps that are there already are
- * not added again. ret_added: whether any was. */
+/* firewall.c: other firewalls of the host: steps and notes for what they drop. Steps that are there already
+ * are not added again. ret_added: whether any was. */
 int firewall_plan(struct host *h, struct network *n, bool *ret_added, struct network_error *e);

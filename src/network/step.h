@@ -7,7 +7,8 @@
  *
  * That a step is on record proves nothing of whether it was done: the process may have ended between the two.
  * So undo looks at the host, and takes away only what bears the network's mark or still has our value; and
- * doing a step twice, or undoing what was never done, is no error. Between two steps no other state counts. */
+ * doing a step twice, or undoing what was never done, is no error. Between two steps no other state counts.
+ */
 #pragma once
 
 #include "network.h"
@@ -52,7 +53,7 @@ struct step_kind {
 };
 
 extern const struct step_kind step_bridge, step_sysctl, step_link_up, step_address, step_table, step_file,
-	step_forwarding, step_supervisor;
+	step_forwarding, step_supervisor, step_docker;
 
 const struct step_kind *step_kind_find(const char *name);
 void step_done(struct step *s);

@@ -13,7 +13,8 @@ static void mac_of(const struct step *s, uint8_t ret[6])
 {
 	unsigned int b[6] = {0};
 
-	(void)sscanf(step_text(s, "mac"), "%2x:%2x:%2x:%2x:%2x:%2x", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5]);
+	(void)sscanf(
+		step_text(s, "mac"), "%2x:%2x:%2x:%2x:%2x:%2x", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5]);
 	for (unsigned int i = 0; i < 6; i++)
 		ret[i] = (uint8_t)b[i];
 }
@@ -151,7 +152,8 @@ static int check_link_up(struct step_ctx *c, const struct step *s)
 
 	if (r == 0 && l.up)
 		return STEP_OK;
-	(void)snprintf(c->why, sizeof(c->why), "%s is %s", step_text(s, "dev"), r == 0 ? "down" : "not there");
+	(void)snprintf(
+		c->why, sizeof(c->why), "%s is %s", step_text(s, "dev"), r == 0 ? "down" : "not there");
 	return r == 0 || r == -ENODEV ? STEP_MISSING : r;
 }
 
@@ -212,7 +214,8 @@ static int check_address(struct step_ctx *c, const struct step *s)
 		if (all[i].ifindex == l.index && all[i].family == a.family && all[i].prefix == a.prefix &&
 			memcmp(all[i].addr, a.addr, sizeof(a.addr)) == 0)
 			return STEP_OK;
-	(void)snprintf(c->why, sizeof(c->why), "%s has no address %s", step_text(s, "dev"), step_text(s, "addr"));
+	(void)snprintf(
+		c->why, sizeof(c->why), "%s has no address %s", step_text(s, "dev"), step_text(s, "addr"));
 	return r == 0 || r == -ENODEV ? STEP_MISSING : r;
 }
 

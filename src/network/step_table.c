@@ -120,7 +120,8 @@ const struct step_kind step_file = {
 
 static void describe_supervisor(const struct step *s, char ret[STEP_TEXT_BYTES])
 {
-	(void)snprintf(ret, STEP_TEXT_BYTES, "supervisor, with dnsmasq for DHCP and DNS on %s", step_text(s, "dev"));
+	(void)snprintf(
+		ret, STEP_TEXT_BYTES, "supervisor, with dnsmasq for DHCP and DNS on %s", step_text(s, "dev"));
 }
 
 static int apply_supervisor(struct step_ctx *c, struct step *s)

@@ -32,8 +32,8 @@ void network_done(struct network *n)
 
 void store_path(const char *network, const char *file, char ret[HOST_PATH_BYTES])
 {
-	(void)snprintf(
-		ret, HOST_PATH_BYTES, "%s/%s%s%s", NETWORK_RUN_DIR, network, file ? "/" : "", file ? file : "");
+	(void)snprintf(ret, HOST_PATH_BYTES, "%s/%s%s%s", NETWORK_RUN_DIR, network, file ? "/" : "",
+		file ? file : "");
 }
 
 int store_write_object(struct host *h, const char *path, json_t *o, const struct host_identity *identity)
@@ -93,8 +93,8 @@ static json_t *pack(const struct network *n)
 	for (unsigned int i = 0; i < n->n_notes; i++)
 		if (json_array_append_new(notes, json_string(n->notes[i])) < 0)
 			return NULL;
-	return json_pack("{sssssOsOsO}", "name", n->conf.name, "phase", network_phase_names[n->phase], "options",
-		options, "steps", steps, "notes", notes);
+	return json_pack("{sssssOsOsO}", "name", n->conf.name, "phase", network_phase_names[n->phase],
+		"options", options, "steps", steps, "notes", notes);
 }
 
 int store_save(struct host *h, const struct network *n)
@@ -166,7 +166,8 @@ static int unpack(const json_t *o, const char *name, struct network *ret)
 	json_array_foreach(json_object_get(o, "notes"), i, note)
 	{
 		if (r == 0)
-			r = network_add_note(ret, "%s", json_string_value(note) ? json_string_value(note) : "");
+			r = network_add_note(
+				ret, "%s", json_string_value(note) ? json_string_value(note) : "");
 	}
 	return r < 0 ? r : unpack_steps(json_object_get(o, "steps"), ret);
 }

@@ -17,8 +17,8 @@ void store_path(const char *network, const char *file, char ret[HOST_PATH_BYTES]
 
 /* Makes the folder if need be. 0 or -errno. */
 int store_save(struct host *h, const struct network *n);
-/* -ENOENT: there is none. -ESTALE: it is of another boot, whose traces in the kernel are gone. -EXDEV: it is of
- * another network namespace. -EPROTO: it is not readable, or of a later version. */
+/* -ENOENT: there is none. -ESTALE: it is of another boot, whose traces in the kernel are gone. -EXDEV: it is
+ * of another network namespace. -EPROTO: it is not readable, or of a later version. */
 int store_load(struct host *h, const char *name, struct network *ret);
 /* All files of the folder, the state last, and the folder. Nothing there is no error. */
 int store_remove(struct host *h, const char *name);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Which addresses are free. A network overlaps another if either holds the other's first address: a nested one,
- * a larger one and an equal one alike. Looked at are the host's addresses, the routes of all its tables but
- * default ones (and those that stand for one), and networks of ours that are on record, whether their bridges are there or not. */
+/* Which addresses are free. A network overlaps another if either holds the other's first address: a nested
+ * one, a larger one and an equal one alike. Looked at are the host's addresses, the routes of all its tables
+ * but default ones (and those that stand for one), and networks of ours that are on record, whether their
+ * bridges are there or not. */
 #include <arpa/inet.h>
 #include <stdio.h>
 
@@ -10,14 +11,14 @@
 #include "store.h"
 
 /* Choices, in order: 192.168.150.0/24 up to .254, then 172.30.0.0/24 up to 172.31.255.0. */
-#define FIRST_16  0xc0a89600u
-#define N_16      105u
-#define FIRST_12  0xac1e0000u
-#define N_12      512u
-#define SIZE_24   256u
+#define FIRST_16 0xc0a89600u
+#define N_16     105u
+#define FIRST_12 0xac1e0000u
+#define N_12     512u
+#define SIZE_24  256u
 /* Wider routes are defaults by other names, such as a VPN's 0.0.0.0/1 or 2000::/3. */
 #define NARROW_BITS 4
-#define TEXT_SIZE 160
+#define TEXT_SIZE   160
 
 /* The bits in front are equal? */
 static bool same_prefix(const uint8_t *a, const uint8_t *b, unsigned int bits)
@@ -56,8 +57,8 @@ static int take(struct taken_list *l, int family, const uint8_t *addr, uint8_t p
 	t += l->n++;
 	*t = (struct taken){.family = family, .prefix = prefix};
 	memcpy(t->addr, addr, family == AF_INET ? 4 : 16);
-	(void)snprintf(t->what, sizeof(t->what), "%s %s/%u%s%s", kind, inet_ntop(family, addr, text, sizeof(text)),
-		prefix, where[0] ? " of " : "", where);
+	(void)snprintf(t->what, sizeof(t->what), "%s %s/%u%s%s", kind,
+		inet_ntop(family, addr, text, sizeof(text)), prefix, where[0] ? " of " : "", where);
 	return 0;
 }
 
@@ -145,7 +146,8 @@ int subnet_check(struct host *h, const struct net_conf *c, struct network_error 
 		return plan_fail(e, r, NULL, "cannot see what addresses the host has");
 	t = find_overlap(&l, AF_INET, &c->net_be, net_conf_prefix(c));
 	if (t) {
-		(void)snprintf(e->mend, sizeof(e->mend), "choose another --net, or none: a free one is found then");
+		(void)snprintf(
+			e->mend, sizeof(e->mend), "choose another --net, or none: a free one is found then");
 		return plan_fail(e, -EADDRINUSE, "net", "overlaps %s", t->what);
 	}
 	t = c->no_ipv6 ? NULL : find_overlap(&l, AF_INET6, &c->net6, 64);

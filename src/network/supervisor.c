@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One small process a network, with systemd or without. It holds the lock by which it is known, and is the parent
- * of dnsmasq, which ends with it.
+/* One small process a network, with systemd or without. It holds the lock by which it is known, and is the
+ * parent of dnsmasq, which ends with it.
  *
- * dnsmasq is ready when it says that it has started. When it ends it is started again, with a growing pause. What
- * it logs goes to a file of which the last 64 to 128 KiB are kept.
+ * dnsmasq is ready when it says that it has started. When it ends it is started again, with a growing pause.
+ * What it logs goes to a file of which the last 64 to 128 KiB are kept.
  *
- * Whenever rules change, the steps that other firewalls may undo are checked, a moment later (a reload is many
- * changes), and done again if need be; that is while holding the lock of all networks, and only if the network is
- * "up" on record, so that nothing is put back that an up or down is at work on. The lock is tried, not waited for:
- * a down holds it while it waits for us to end.
+ * Whenever rules change, the steps that other firewalls may undo are checked, a moment later (a reload is
+ * many changes), and done again if need be; that is while holding the lock of all networks, and only if the
+ * network is "up" on record, so that nothing is put back that an up or down is at work on. The lock is tried,
+ * not waited for: a down holds it while it waits for us to end.
  *
  * Nothing here opens the supervisor's lock file: closing it would let go of the lock. */
 #include "supervisor.h"
@@ -31,10 +31,10 @@
 #include "watch.h"
 
 #define LOG_BYTES_MAX    65536
-#define SETTLE_MS        50    /* rules are looked at when nothing has changed for so long */
-#define SETTLE_MAX_MS    1000  /* or since the first change */
-#define BUSY_MS          200   /* another has the lock */
-#define RESTART_MIN_MS   100   /* pauses before dnsmasq is started again */
+#define SETTLE_MS        50   /* rules are looked at when nothing has changed for so long */
+#define SETTLE_MAX_MS    1000 /* or since the first change */
+#define BUSY_MS          200  /* another has the lock */
+#define RESTART_MIN_MS   100  /* pauses before dnsmasq is started again */
 #define RESTART_MAX_MS   10000
 #define STEADY_MS        10000 /* having run for so long, it may fail anew */
 #define START_TIMEOUT_MS 10000
@@ -168,13 +168,14 @@ static int on_dnsmasq_end(struct supervisor *s)
 	read_dnsmasq(s);
 	dnsmasq_stop(&s->dnsmasq);
 	if (s->ready_fd >= 0) {
-		(void)snprintf(text, sizeof(text), "dnsmasq ended: %s", s->line[0] ? s->line : "is it installed?");
+		(void)snprintf(
+			text, sizeof(text), "dnsmasq ended: %s", s->line[0] ? s->line : "is it installed?");
 		say(s, text);
 		return -1;
 	}
-	s->pause_ms = now_ms - s->start_ms > STEADY_MS ? RESTART_MIN_MS
-						       : MIN(MAX(s->pause_ms * 2, (uint64_t)RESTART_MIN_MS),
-								 (uint64_t)RESTART_MAX_MS);
+	s->pause_ms = now_ms - s->start_ms > STEADY_MS
+			      ? RESTART_MIN_MS
+			      : MIN(MAX(s->pause_ms * 2, (uint64_t)RESTART_MIN_MS), (uint64_t)RESTART_MAX_MS);
 	s->start_ms = now_ms + s->pause_ms;
 	note(s, "dnsmasq ended; it is started again in %u ms", (unsigned int)s->pause_ms);
 	return 0;
@@ -213,12 +214,11 @@ static void check_rules(struct supervisor *s)
 	if (store_load(s->host, s->network.conf.name, &n) == 0) {
 		bool added;
 		struct network_error e;
-		unsigned int n_before = n.n_steps;
 
 		if (n.phase == NETWORK_UP) {
 			if (firewall_plan(s->host, &n, &added, &e) < 0)
 				note(s, "other firewalls cannot be seen: %s", e.text);
-			else if (n.n_steps > n_before && store_save(s->host, &n) < 0)
+			else if (added && store_save(s->host, &n) < 0)
 				note(s, "cannot write the record");
 			mend_steps(s, &n);
 		}
@@ -230,8 +230,10 @@ static void check_rules(struct supervisor *s)
 static void on_rules(struct supervisor *s)
 {
 	uint64_t now_ms = clock_now_ms();
+	char own[NETWORK_TABLE_BYTES];
 
-	if (!watch_rules_read(s->rules_fd))
+	(void)snprintf(own, sizeof(own), "%s%s", NETWORK_TABLE_PREFIX, s->network.conf.name);
+	if (!watch_rules_read(s->rules_fd, NETWORK_TABLE_PREFIX, own))
 		return;
 	if (!s->check_last_ms)
 		s->check_last_ms = now_ms + SETTLE_MAX_MS;
@@ -276,8 +278,8 @@ static int timeout_ms(const struct supervisor *s, uint64_t now_ms)
 static int serve(struct supervisor *s)
 {
 	for (;;) {
-		struct pollfd p[] = {{s->signal_fd, POLLIN, 0}, {s->rules_fd, POLLIN, 0}, {s->links_fd, POLLIN, 0},
-			{s->dnsmasq.pid ? s->dnsmasq.log_fd : -1, POLLIN, 0},
+		struct pollfd p[] = {{s->signal_fd, POLLIN, 0}, {s->rules_fd, POLLIN, 0},
+			{s->links_fd, POLLIN, 0}, {s->dnsmasq.pid ? s->dnsmasq.log_fd : -1, POLLIN, 0},
 			{s->dnsmasq.pid ? s->dnsmasq.pid_fd : -1, POLLIN, 0}};
 		uint64_t now_ms = clock_now_ms();
 
@@ -335,13 +337,19 @@ static int prepare(struct supervisor *s, const char *network)
 
 int supervisor_run(struct host *h, const char *network, int ready_fd)
 {
-	struct supervisor s = {.host = h, .lock_fd = -1, .signal_fd = -1, .rules_fd = -1, .links_fd = -1, .log_fd = -1,
+	struct supervisor s = {.host = h,
+		.lock_fd = -1,
+		.signal_fd = -1,
+		.rules_fd = -1,
+		.links_fd = -1,
+		.log_fd = -1,
 		.ready_fd = ready_fd};
 	char text[160];
 	int status, r = prepare(&s, network);
 
 	if (r < 0) {
-		(void)snprintf(text, sizeof(text), "the supervisor of %.15s cannot start: %s", network, strerror(-r));
+		(void)snprintf(text, sizeof(text), "the supervisor of %.15s cannot start: %s", network,
+			strerror(-r));
 		say(&s, text);
 	}
 	status = r < 0 ? 1 : serve(&s);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The process of a network that is up: runs dnsmasq, and puts back what other firewalls' reloads took away. */
+/* The process of a network that is up: runs dnsmasq, and puts back what other firewalls' reloads took away.
+ */
 #pragma once
 
 #include "host.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Options of a kernel network, KEY=VALUE a line. An error must point into the value; what passes the check must be
- * written and read back to the same, and lie within its network. */
+/* Options of a kernel network, KEY=VALUE a line. An error must point into the value; what passes the check
+ * must be written and read back to the same, and lie within its network. */
 #include <stdio.h>
 
 #include "net_conf.h"
@@ -41,8 +41,8 @@ static void check_same(const struct net_conf *a, const struct net_conf *b)
 {
 	char x[NET_VALUE_BYTES], y[NET_VALUE_BYTES];
 
-	require(a->net_be == b->net_be && a->mask_be == b->mask_be && a->host_be == b->host_be && a->mtu == b->mtu &&
-		a->n_forwards == b->n_forwards && a->n_reserves == b->n_reserves);
+	require(a->net_be == b->net_be && a->mask_be == b->mask_be && a->host_be == b->host_be &&
+		a->mtu == b->mtu && a->n_forwards == b->n_forwards && a->n_reserves == b->n_reserves);
 	for (unsigned int i = 0; i < a->n_forwards; i++) {
 		net_forward_emit(&a->forwards[i], x);
 		net_forward_emit(&b->forwards[i], y);
@@ -64,7 +64,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 	set_lines(&c, text);
 	if (c.net_be) {
 		if (net_conf_check(&c, &e)) {
-			require((c.host_be & c.mask_be) == c.net_be && (c.dhcp_start_be & c.mask_be) == c.net_be &&
+			require((c.host_be & c.mask_be) == c.net_be &&
+				(c.dhcp_start_be & c.mask_be) == c.net_be &&
 				ntohl(c.dhcp_start_be) <= ntohl(c.dhcp_end_be));
 			require(net_conf_each(&c, set_again, &again) == 0);
 			check_same(&c, &again);

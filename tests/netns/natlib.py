@@ -97,7 +97,7 @@ def addresses(family):
 
 def snapshot():
     return {
-        'rules': must('nft', 'list', 'ruleset'),
+        'rules': re.sub(r'packets \d+ bytes \d+', '', must('nft', 'list', 'ruleset')),
         'links': [{k: v for k, v in link.items() if k != 'operstate'} for link in addresses('-4')],
         'addr6': addresses('-6'),
         'routes': must('ip', '-j', 'route', 'show', 'table', 'all'),

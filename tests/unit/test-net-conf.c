@@ -33,7 +33,8 @@ static void refuse(struct net_conf *c, const char *key, const char *value, size_
 
 static void test_names(void **state)
 {
-	static const char *const bad[] = {"", "-a", "a/b", "..", "a b", "0123456789abcdef", "all", "default", "lo"};
+	static const char *const bad[] = {
+		"", "-a", "a/b", "..", "a b", "0123456789abcdef", "all", "default", "lo"};
 	struct conf_error e;
 	struct net_conf c;
 
@@ -58,11 +59,12 @@ static int count(void *ctx, const char *key, const char *value)
 /* What is written is read back to the same. */
 static void test_round_trip(void **state)
 {
-	static const char *const options[][2] = {{"bridge", "br7"}, {"net", "10.1.2.0/23"}, {"host", "10.1.3.254"},
-		{"dhcpstart", "10.1.2.9"}, {"dhcpend", "10.1.3.200"}, {"dns", "1.1.1.1"}, {"ipv6-net", "fd00:1::/64"},
-		{"domainname", "a.example"}, {"mtu", "9000"}, {"stp", "yes"}, {"isolated", "on"}, {"restrict", "y"},
-		{"hostfwd", "tcp::5022-:22"}, {"hostfwd", "udp:192.0.2.1:53-10.1.2.9:5353"},
-		{"hostfwd", "::8000-8010-10.1.2.10:9000"}, {"hostfwd", "tcp:[2001:db8::1]:80-[fd00:1::5]:8080"},
+	static const char *const options[][2] = {{"bridge", "br7"}, {"net", "10.1.2.0/23"},
+		{"host", "10.1.3.254"}, {"dhcpstart", "10.1.2.9"}, {"dhcpend", "10.1.3.200"},
+		{"dns", "1.1.1.1"}, {"ipv6-net", "fd00:1::/64"}, {"domainname", "a.example"}, {"mtu", "9000"},
+		{"stp", "yes"}, {"isolated", "on"}, {"restrict", "y"}, {"hostfwd", "tcp::5022-:22"},
+		{"hostfwd", "udp:192.0.2.1:53-10.1.2.9:5353"}, {"hostfwd", "::8000-8010-10.1.2.10:9000"},
+		{"hostfwd", "tcp:[2001:db8::1]:80-[fd00:1::5]:8080"},
 		{"reserve", "52:54:00:12:34:56=10.1.2.77"}, {"reserve", "52-54-00-12-34-57=10.1.2.78,web"}};
 	struct net_conf a = conf_of("lab"), b = conf_of("lab"), copy;
 	struct conf_error e;
@@ -77,8 +79,9 @@ static void test_round_trip(void **state)
 	assert_memory_equal(a.forwards, b.forwards, a.n_forwards * sizeof(*a.forwards));
 	assert_memory_equal(a.reserves, b.reserves, a.n_reserves * sizeof(*a.reserves));
 	assert_int_equal(net_conf_copy(&a, &copy), 0);
-	a.forwards = b.forwards = NULL; /* the rest is plain */
-	a.reserves = b.reserves = NULL;
+	net_conf_done(&a);
+	net_conf_done(&b);
+	a.n_forwards = b.n_forwards = 0; /* the rest is plain */
 	assert_memory_equal(&a, &b, sizeof(a));
 	assert_int_equal(net_conf_each(&copy, count, &n), 0);
 	assert_int_equal(n, ARRAY_SIZE(options) + 1); /* the mode */

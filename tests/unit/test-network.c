@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Networks on a host in memory: every call of up and down is made to fail, and to be the process's last, before and
- * after it takes effect; afterwards the host is as it was, or can be brought to be. */
+/* Networks on a host in memory: every call of up and down is made to fail, and to be the process's last,
+ * before and after it takes effect; afterwards the host is as it was, or can be brought to be. */
 #include "cmocka-all.h"
 
 #include <stdio.h>
@@ -109,7 +109,8 @@ static void test_life(void **state)
 		assert_all_ok(&x);
 		assert_string_equal(host_fake_get(x.h, "sysctl", "net/ipv4/ip_forward"), "0");
 		assert_string_equal(host_fake_get(x.h, "sysctl", "net/ipv4/conf/eth0/forwarding"), "1");
-		assert_non_null(strstr(host_fake_get(x.h, "table", "vmlan_lab"), "dnat ip to 192.168.151.2:22"));
+		assert_non_null(
+			strstr(host_fake_get(x.h, "table", "vmlan_lab"), "dnat ip to 192.168.151.2:22"));
 		assert_int_equal(up(&x, &e), 0);
 		assert_int_equal(down(&x), 0);
 		assert_as_before(&x, "life", i);
@@ -136,7 +137,8 @@ static void test_up_fails(void **state)
 			assert_true(e.text[0]);
 			assert_as_before(&x, "up that failed at call", n);
 		} else {
-			/* Either it was not reached, or it was one that may fail, such as a look for a file. */
+			/* Either it was not reached, or it was one that may fail, such as a look for a file.
+			 */
 			assert_all_ok(&x);
 			assert_int_equal(down(&x), 0);
 			assert_as_before(&x, "up that did not mind call", n);
@@ -266,6 +268,84 @@ static void test_mending(void **state)
 }
 
 /* What is another's stays, although it has our names. */
+static void test_changes(void **state)
+{
+	struct fixture x = start();
+	struct network_error e;
+	unsigned int n;
+
+	assert_int_equal(up(&x, &e), 0);
+	assert_int_equal(network_add_option(x.h, "lab", "hostfwd", "tcp::5022-:23", &e), -EINVAL);
+	assert_int_equal(network_add_option(x.h, "lab", "hostfwd", "tcp::80-10.0.0.1:80", &e), -EINVAL);
+	assert_int_equal(network_del_option(x.h, "lab", "hostfwd", "tcp::81-:80", &e), -ENOENT);
+	assert_int_equal(
+		network_add_option(x.h, "lab", "reserve", "52:54:00:12:34:57=192.168.151.10", &e), 0);
+	assert_non_null(strstr(host_fake_get(x.h, "file", "/run/vmlan/lab/hosts"), "192.168.151.10"));
+	assert_int_equal(network_del_option(x.h, "lab", "reserve", "52:54:00:12:34:57", &e), 0);
+	assert_null(strstr(host_fake_get(x.h, "file", "/run/vmlan/lab/hosts"), "192.168.151.10"));
+	for (n = 1; n < 200;
+		n++) { /* dying at any call, the change is made wholly by the next up, or not at all */
+		int r;
+		bool is_there;
+
+		host_fake_die_at(x.h, n, n & 1);
+		r = network_add_option(x.h, "lab", "hostfwd", "tcp::80-:80", &e);
+		host_fake_revive(x.h);
+		assert_int_equal(up(&x, &e), 0);
+		assert_all_ok(&x);
+		is_there = strstr(host_fake_get(x.h, "table", "vmlan_lab"), "dport 80 dnat");
+		assert_int_equal(
+			network_del_option(x.h, "lab", "hostfwd", "tcp::80-:80", &e), is_there ? 0 : -ENOENT);
+		assert_true(is_there || r < 0);
+		if (r == 0)
+			break;
+	}
+	assert_in_range(n, 10, 199);
+	assert_int_equal(down(&x), 0);
+	assert_as_before(&x, "changes", 0);
+	finish(&x);
+}
+
+/* Docker's chain gets rules of ours; for what else drops there are notes, and the network comes up. */
+static void test_firewalls(void **state)
+{
+	static const char rules[] =
+		"{\"nftables\": [{\"table\": {\"family\": \"ip\", \"name\": \"filter\"}},"
+		"{\"chain\": {\"family\": \"ip\", \"table\": \"filter\", \"name\": \"DOCKER-USER\"}},"
+		"{\"chain\": {\"family\": \"ip\", \"table\": \"filter\", \"name\": \"FORWARD\","
+		" \"hook\": \"forward\", \"policy\": \"drop\"}},"
+		"{\"chain\": {\"family\": \"inet\", \"table\": \"mine\", \"name\": \"in\", \"hook\": "
+		"\"input\","
+		" \"policy\": \"drop\"}},"
+		"{\"chain\": {\"family\": \"inet\", \"table\": \"vmlan_other\", \"name\": \"x\","
+		" \"hook\": \"input\", \"policy\": \"drop\"}}]}";
+	struct fixture x = start();
+	struct network_error e;
+	struct network n;
+	unsigned int n_docker = 0;
+
+	assert_int_equal(up(&x, &e), 0);
+	host_fake_ruleset(x.h, rules);
+	for (unsigned int k = 0; k < 2; k++) { /* found once, and not again */
+		assert_int_equal(network_up(x.h, &x.conf, &n, &e), 0);
+		assert_int_equal(n.n_notes, 1);
+		assert_non_null(strstr(n.notes[0], "nft insert rule inet mine in iifname lab udp dport"));
+		assert_string_equal(n.steps[n.n_steps - 1].kind->name, "supervisor");
+		n_docker = 0;
+		for (unsigned int i = 0; i < n.n_steps; i++)
+			n_docker += n.steps[i].kind == &step_docker;
+		assert_int_equal(n_docker, 1);
+		network_done(&n);
+	}
+	assert_all_ok(&x);
+	assert_int_equal(down(&x), 0);
+	host_fake_ruleset(x.h, "not JSON");
+	assert_int_equal(up(&x, &e), 0);
+	assert_int_equal(down(&x), 0);
+	assert_as_before(&x, "firewalls", 0);
+	finish(&x);
+}
+
 static void test_others(void **state)
 {
 	struct fixture x = start();
@@ -304,7 +384,8 @@ static void test_refusals(void **state)
 	x.conf.n_forwards = 0;
 	host_fake_listen(x.h, 53);
 	assert_int_equal(up(&x, &e), 0);
-	assert_non_null(strstr(host_fake_get(x.h, "table", "vmlan_lab"), "dport 53 dnat ip to 10.1.1.1:1053"));
+	assert_non_null(
+		strstr(host_fake_get(x.h, "table", "vmlan_lab"), "dport 53 dnat ip to 10.1.1.1:1053"));
 	host_fake_add_link(x.h, "tap0", "tun");
 	host_fake_set_master(x.h, "tap0", "lab");
 	assert_int_equal(down(&x), -EBUSY);
@@ -314,11 +395,12 @@ static void test_refusals(void **state)
 	finish(&x);
 }
 
-/* Two networks share forwarding: the first to come sets it, the last to go restores it. Without force_forwarding,
- * as before Linux 6.17. */
+/* Two networks share forwarding: the first to come sets it, the last to go restores it. Without
+ * force_forwarding, as before Linux 6.17. */
 static void test_shared(void **state)
 {
-	static const char accept_ra[] = "net/ipv6/conf/eth0/accept_ra", all[] = "net/ipv6/conf/all/forwarding";
+	static const char accept_ra[] = "net/ipv6/conf/eth0/accept_ra",
+			  all[] = "net/ipv6/conf/all/forwarding";
 	struct fixture x = start();
 	struct network_error e;
 	struct network other;
@@ -377,6 +459,8 @@ int main(void)
 		cmocka_unit_test(test_down_dies),
 		cmocka_unit_test(test_down_fails),
 		cmocka_unit_test(test_mending),
+		cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_firewalls),
 		cmocka_unit_test(test_others),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_shared),
