@@ -13,6 +13,9 @@
  * accepted only if all of it would fit, whatever the socket takes: a reader that stalls costs OUT_BYTES
  * and never half a frame. reserve() looks ahead for the worst that segmentation can make of the data.
  *
+ * A frame shorter than Ethernet's least is filled up with zeros: since 8.1 QEMU's NICs expect that of whoever
+ * sends, and some, or their drivers, drop a shorter one.
+ *
  * A write that fails never ends the connection itself, for it happens below callers who hold frames of
  * this very port: it is noted, and the flush timer, which nobody stands above, reads what is left and
  * closes. Nor do the calls of this file that the gateway makes ever call back into it.
@@ -31,6 +34,7 @@
 #include "segment.h"
 
 #define LENGTH_BYTES    4
+#define FRAME_MIN_BYTES 60 /* Ethernet's, without the checksum */
 #define RX_BYTES        (256 * 1024)
 #define OUT_BYTES       (256 * 1024)
 #define OUT_FLUSH_BYTES (64 * 1024) /* gathered small frames are written when there are so many */
@@ -46,6 +50,7 @@
 /* Room for the worst that a reservation can lead to, when the out-buffer is empty. */
 static_assert(OUT_BYTES >= FRAME_MAX_BYTES + SEGMENT_FRAMES_MAX * (LENGTH_BYTES + PORT_ROOM_HEADROOM),
 	"reserve() would always fail");
+static_assert(FRAME_MIN_BYTES <= PORT_ROOM_HEADROOM, "the worst is a frame's, not its padding's");
 static_assert(RX_BYTES >= 2 * (LENGTH_BYTES + FRAME_MAX_BYTES), "a read must be able to finish a frame");
 
 struct stream_port {
@@ -234,16 +239,31 @@ static void put_length(uint8_t *to, size_t n_bytes)
 	wr_u32(&w, (uint32_t)n_bytes);
 }
 
+static const uint8_t padding[FRAME_MIN_BYTES];
+
+static size_t padding_bytes(size_t n_bytes)
+{
+	return n_bytes < FRAME_MIN_BYTES ? FRAME_MIN_BYTES - n_bytes : 0;
+}
+
+/* At most so much for the n frames of total_bytes that a frame of n_bytes becomes. */
+static size_t padding_bytes_max(size_t n_bytes, unsigned int n, size_t total_bytes)
+{
+	return n < 2 ? padding_bytes(n_bytes) : n * padding_bytes((total_bytes - n_bytes) / (n - 1));
+}
+
 static void out_frame(struct stream_port *p, const uint8_t *head, size_t n_head, const struct iovec *payload,
 	unsigned int n_payload, size_t n_payload_bytes)
 {
+	size_t n_padding = padding_bytes(n_head + n_payload_bytes);
 	uint8_t length[LENGTH_BYTES];
 
-	put_length(length, n_head + n_payload_bytes);
+	put_length(length, n_head + n_payload_bytes + n_padding);
 	out_append(p, length, LENGTH_BYTES);
 	out_append(p, head, n_head);
 	for (unsigned int i = 0; i < n_payload; i++)
 		out_append(p, payload[i].iov_base, payload[i].iov_len);
+	out_append(p, padding, n_padding);
 }
 
 static int out_emit(void *ctx, const uint8_t *head, size_t n_head, const struct iovec *payload,
@@ -256,9 +276,10 @@ static int out_emit(void *ctx, const uint8_t *head, size_t n_head, const struct 
 static int gather_emit(void *ctx, const uint8_t *head, size_t n_head, const struct iovec *payload,
 	unsigned int n_payload, size_t n_payload_bytes)
 {
+	size_t n_padding = padding_bytes(n_head + n_payload_bytes);
 	struct stream_port *p = ctx;
 
-	if (p->n_gather + 1 + n_payload > GATHER_IOV || p->n_heads + GATHER_HEAD_MAX > GATHER_HEADS)
+	if (p->n_gather + 2 + n_payload > GATHER_IOV || p->n_heads + GATHER_HEAD_MAX > GATHER_HEADS)
 		gather_write(p);
 	if (p->send_error)
 		return -ENOTCONN;
@@ -268,13 +289,15 @@ static int gather_emit(void *ctx, const uint8_t *head, size_t n_head, const stru
 	}
 	uint8_t *own = p->heads + p->n_heads;
 
-	put_length(own, n_head + n_payload_bytes);
+	put_length(own, n_head + n_payload_bytes + n_padding);
 	memcpy(own + LENGTH_BYTES, head, n_head);
 	p->n_heads += LENGTH_BYTES + n_head;
 	p->gather[p->n_gather++] = (struct iovec){own, LENGTH_BYTES + n_head};
 	if (n_payload)
 		memcpy(p->gather + p->n_gather, payload, n_payload * sizeof(*payload));
 	p->n_gather += n_payload;
+	if (n_padding)
+		p->gather[p->n_gather++] = (struct iovec){(void *)(uintptr_t)padding, n_padding};
 	return 0;
 }
 
@@ -331,7 +354,8 @@ static int stream_send(struct port *port, const struct iovec *iov, unsigned int 
 	unsigned int n = segment_count(n_bytes, o, &total_bytes);
 	if (n > SEGMENT_FRAMES_MAX)
 		return -EMSGSIZE;
-	int r = need_room(p, total_bytes + (size_t)n * LENGTH_BYTES);
+	size_t n_padding = padding_bytes_max(n_bytes, n, total_bytes);
+	int r = need_room(p, total_bytes + n_padding + (size_t)n * LENGTH_BYTES);
 
 	return r < 0 ? r : put_frame(p, iov, n_iov, n_bytes, o);
 }
@@ -343,7 +367,7 @@ static int stream_reserve(struct port *port, size_t n_head, size_t max_bytes, st
 	if (n_head < ETH_HEADER_BYTES || n_head > PORT_ROOM_HEADROOM || max_bytes == 0 || p->reserved_bytes)
 		return -EINVAL;
 	max_bytes = MIN(max_bytes, FRAME_MAX_BYTES - n_head);
-	size_t worst_bytes = segment_bytes_max(n_head, max_bytes, LENGTH_BYTES);
+	size_t worst_bytes = segment_bytes_max(MAX(n_head, (size_t)FRAME_MIN_BYTES), max_bytes, LENGTH_BYTES);
 	int r = need_room(p, worst_bytes);
 
 	if (r < 0)

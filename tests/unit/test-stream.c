@@ -273,6 +273,42 @@ static void test_super_frame_between_small_ones(void **state)
 	port_free(p);
 }
 
+static void expect_padded(size_t n_bytes, uint8_t mark)
+{
+	assert_int_equal(peer_frame(bytes), MAX(n_bytes, (size_t)60));
+	for (size_t i = 0; i < MAX(n_bytes, (size_t)60); i++)
+		assert_int_equal(bytes[i], i < n_bytes ? mark : 0);
+}
+
+/* Short frames get Ethernet's least length, on their own and as segments, however they are written. */
+static void test_short_frames_are_padded(void **state)
+{
+	static const size_t sizes[] = {14, 42, 59, 60, 61};
+	struct packet k = {.n_payload = 1000, .flags = TCP_ACK, .seq = 5, .gso_size = 1};
+	_cleanup_close_ int peer = -1;
+	struct port *p = make_connected(&peer);
+	struct offload o;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++)
+		assert_int_equal(send_plain(p, sizes[i], (uint8_t)(i + 1)), 0);
+	size_t n = packet_build(&k, bytes, &o);
+	struct iovec iov = {bytes, n};
+
+	assert_int_equal(port_send(p, &iov, 1, n, &o), 0);
+	run(1);
+	(void)peer_read(peer, SIZE_MAX);
+	for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++)
+		expect_padded(sizes[i], (uint8_t)(i + 1));
+	for (unsigned int i = 0; i < 1000; i++) {
+		assert_int_equal(peer_frame(bytes), 60);
+		assert_int_equal(packet_verify(bytes, 55).payload[0], packet_payload(i));
+		for (unsigned int b = 55; b < 60; b++)
+			assert_int_equal(bytes[b], 0);
+	}
+	assert_int_equal(n_got, 0);
+	port_free(p);
+}
+
 static void test_sizes_refused(void **state)
 {
 	_cleanup_close_ int peer = -1;
@@ -766,6 +802,7 @@ int main(void)
 		cmocka_unit_test(test_orderly_end),
 		cmocka_unit_test(test_death_within_a_frame),
 		cmocka_unit_test(test_super_frame_between_small_ones),
+		cmocka_unit_test(test_short_frames_are_padded),
 		cmocka_unit_test(test_sizes_refused),
 		cmocka_unit_test(test_peer_that_never_reads),
 		cmocka_unit_test(test_slow_reader),
