@@ -165,9 +165,7 @@ static struct keeper_network *start_network(struct keeper *k, struct order *o, s
 /* Gives QEMU its end of the cable, as a back end. 0, or negative with the reason in the monitor's error. */
 static int add_cable(struct keeper *k, struct keeper_network *n)
 {
-	const struct qemu_version *v = k->c->guest->version;
 	char name[80];
-	json_t *a;
 	int r;
 
 	(void)snprintf(name, sizeof(name), "vmlan-%s", n->name);
@@ -175,12 +173,9 @@ static int add_cable(struct keeper *k, struct keeper_network *n)
 	util_close(&n->n.guest_fd);
 	if (r < 0)
 		return r;
-	if (qemu_version_is_at_least(v, 7, 2))
-		a = json_pack("{s:s, s:s, s:b, s:{s:s, s:s}}", "type", "stream", "id", n->name, "server", 0, "addr", "type",
-			"fd", "str", name);
-	else
-		a = json_pack("{s:s, s:s, s:s}", "type", "socket", "id", n->name, "fd", name);
-	r = qmp_command(&k->qmp, "netdev_add", a, -1, KEEPER_QMP_MS, NULL);
+	/* Not "stream": that looks a descriptor up in a thread, which knows no monitor's names. */
+	r = qmp_command(&k->qmp, "netdev_add", json_pack("{s:s, s:s, s:s}", "type", "socket", "id", n->name, "fd", name), -1,
+		KEEPER_QMP_MS, NULL);
 	if (r == -EREMOTEIO) {
 		char error[QMP_ERROR_BYTES];
 
