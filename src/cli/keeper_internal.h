@@ -8,7 +8,7 @@
 #include "qmp.h"
 
 #define KEEPER_NETWORKS_MAX 64
-#define KEEPER_QMP_MS       8000  /* for QEMU to answer */
+#define KEEPER_QMP_MS       5000  /* for QEMU to answer */
 #define KEEPER_UNPLUG_MS    30000 /* for the guest to let go of a NIC */
 #define KEEPER_NETWORK_MS   5000  /* for a network to answer, and to start */
 

@@ -94,9 +94,12 @@ int ctl_request_parse(const char *line, struct ctl_request *ret)
 {
 	_cleanup_(json_decref_p) json_t *j = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
 	const char *op = NULL, *id = NULL, *arg = NULL;
+	json_int_t n = 0;
 
-	if (!j || json_unpack(j, "{s:s, s?s, s?s !}", "op", &op, "id", &id, "arg", &arg) < 0)
+	if (!j || json_unpack(j, "{s?I, s:s, s?s, s?s !}", "n", &n, "op", &op, "id", &id, "arg", &arg) < 0 || n < 0 ||
+		n > UINT32_MAX)
 		return -EBADMSG;
+	ret->number = (uint32_t)n;
 	if (!take_text(id, ret->id, sizeof(ret->id)) || !take_text(arg, ret->arg, sizeof(ret->arg)))
 		return -EBADMSG;
 	for (int i = 0; i < CTL_OP_MAX; i++)
@@ -122,10 +125,13 @@ int ctl_reply_parse(const char *line, struct ctl_reply *ret)
 {
 	_cleanup_(json_decref_p) json_t *j = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
 	const char *text = NULL, *error = NULL;
+	json_int_t n = 0;
 
 	*ret = (struct ctl_reply){0};
-	if (!j || json_unpack(j, "{s?s, s?s !}", "text", &text, "error", &error) < 0)
+	if (!j || json_unpack(j, "{s?I, s?s, s?s !}", "n", &n, "text", &text, "error", &error) < 0 || n < 0 ||
+		n > UINT32_MAX)
 		return -EBADMSG;
+	ret->number = (uint32_t)n;
 	ret->text = clean(text);
 	ret->error = error ? clean(error) : NULL;
 	if (ret->text && (!error || ret->error))
@@ -173,13 +179,14 @@ char *ctl_request_emit(const struct ctl_request *q)
 		!take_text(q->arg, unused, sizeof(q->arg)))
 		return NULL;
 	return line_of(
-		json_pack("{s:s, s:o, s:o}", "op", op_names[q->op], "id", text_of(q->id), "arg", text_of(q->arg)),
+		json_pack("{s:I, s:s, s:o, s:o}", "n", (json_int_t)q->number, "op", op_names[q->op], "id", text_of(q->id),
+			"arg", text_of(q->arg)),
 		CTL_REQUEST_BYTES);
 }
 
 char *ctl_reply_emit(const struct ctl_reply *r)
 {
-	json_t *j = json_pack("{s:o}", "text", text_of(r->text ? r->text : ""));
+	json_t *j = json_pack("{s:I, s:o}", "n", (json_int_t)r->number, "text", text_of(r->text ? r->text : ""));
 
 	if (j && r->error && json_object_set_new(j, "error", text_of(r->error)) < 0) {
 		json_decref(j);

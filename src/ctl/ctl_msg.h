@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What is asked of a running guest or user-mode network, and answered: one JSON object a line.
  *
- *   {"op": "hostfwd-add", "id": "n0", "arg": "tcp::5022-:22"}
- *   {"text": "", "error": "Invalid host forwarding rule ..."}
+ *   {"n": 7, "op": "hostfwd-add", "id": "n0", "arg": "tcp::5022-:22"}
+ *   {"n": 7, "text": "", "error": "Invalid host forwarding rule ..."}
+ *
+ * n is the asker's, who tells by it an answer that came too late from the one that it waits for.
  *
  * Both sides are processes of one user; yet each checks what it reads, and no control character passes, since
  * an argument may go on to QEMU's monitor, and a text to a terminal. */
@@ -28,6 +30,7 @@ enum ctl_op {
 };
 
 struct ctl_request {
+	uint32_t number;
 	enum ctl_op op;
 	char id[CTL_ID_BYTES];
 	char arg[CTL_ARG_BYTES];
@@ -35,6 +38,7 @@ struct ctl_request {
 
 /* text may be there with an error: what was found all the same. */
 struct ctl_reply {
+	uint32_t number; /* of the request */
 	char *text;  /* heap; NULL: none */
 	char *error; /* heap; NULL: none */
 };

@@ -40,13 +40,16 @@ static void answer(struct ctl_server *s, struct client *c, const char *line)
 	struct ctl_request q;
 	_cleanup_free_ char *text = NULL;
 
-	if (ctl_request_parse(line, &q) < 0)
+	if (ctl_request_parse(line, &q) < 0) {
 		ctl_reply_fail(&reply, "that is no request");
-	else
+	} else {
+		reply.number = q.number;
 		s->c.handle(s->c.ctx, &q, c->is_parent, &reply);
+	}
 	text = ctl_reply_emit(&reply);
 	if (!text) {
-		ctl_reply_done(&reply);
+		free(TAKE_PTR(reply.text));
+		free(TAKE_PTR(reply.error));
 		ctl_reply_fail(&reply, "the answer is too long");
 		text = ctl_reply_emit(&reply);
 	}

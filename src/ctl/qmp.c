@@ -162,6 +162,26 @@ int qmp_human(struct qmp *q, const char *line, uint64_t timeout_ms, char **ret_t
 	return 0;
 }
 
+static int await_end(struct qmp *q, uint64_t end_ms)
+{
+	int r = 0;
+
+	while (r == 0 && !q->has_come) {
+		json_t *unused = NULL;
+		char *line;
+
+		r = ctl_lines_wait(&q->lines, end_ms, &line);
+		if (r == 0)
+			r = MIN(take(q, line, 0, &unused), 0); /* nothing has the number 0 */
+	}
+	if (r < 0)
+		(void)fail(q, r);
+	if (r == -ETIMEDOUT)
+		(void)snprintf(q->error, sizeof(q->error), "the guest has not let go of its NIC yet: it has to run, and to "
+							  "support unplugging; ask again");
+	return r;
+}
+
 int qmp_unplug(struct qmp *q, const char *path, uint64_t timeout_ms)
 {
 	uint64_t end_ms = clock_now_ms() + timeout_ms;
@@ -172,20 +192,9 @@ int qmp_unplug(struct qmp *q, const char *path, uint64_t timeout_ms)
 	r = qmp_command(q, "device_del", json_pack("{s:s}", "id", path), -1, timeout_ms, NULL);
 	if (r == -EREMOTEIO && strstr(q->error, "already in the process of unplug"))
 		r = 0; /* somebody has asked before, and was impatient */
-	while (r == 0 && !q->has_come) {
-		json_t *unused = NULL;
-		char *line;
-
-		r = ctl_lines_wait(&q->lines, end_ms, &line);
-		if (r == 0)
-			r = MIN(take(q, line, 0, &unused), 0);
-	}
+	if (r == 0)
+		r = await_end(q, end_ms);
 	q->awaited[0] = '\0';
-	if (r == -ETIMEDOUT)
-		(void)snprintf(q->error, sizeof(q->error), "the guest has not let go of its NIC yet: it has to run, and to "
-							  "support unplugging; ask again");
-	else if (r < 0)
-		(void)fail(q, r);
 	return r;
 }
 
