@@ -188,6 +188,28 @@ def test_counters_on_demand(lab):
     check(v.alive(), 'SIGUSR1 ended it')
 
 
+def test_counters_of_many_ports(lab):
+    """Each limit is shown with what goes first, however many ports there are."""
+    v = Vmlan(lab, ['stream:%s/%d' % (lab.tmp, i) for i in range(64)])
+    router = bytes.fromhex('52550a000202')
+    bad = [router + b'\x02\0\0\0\0\1' + kind + bytes(40) for kind in (b'\x08\0', b'\x08\6', b'\x86\xdd')]
+    bad += [router + b'\x01' + bad[0][7:], bad[0][:20]]
+    for i in range(64):
+        with stream_to('%s/%d' % (lab.tmp, i)) as s:
+            s.sendall(b''.join(struct.pack('!I', len(f)) + f for f in bad) + struct.pack('!I', len(ARP_REQUEST)) + ARP_REQUEST)
+            receive(s, 4)  # all before it has been looked at
+    log = v.stop()
+    check(re.search(r'^\d+ more ports, for which there is no room', log, re.M), 'not cut, or not said: ' + log[-2000:])
+    limits = log.partition('limits of each port')[2]
+    for what, said in (('tcp flows', '[0-9]+: the longest idle that is not established'), ('udp flows', '[0-9]+: the longest idle'),
+                       ('udp flows of forwards', '[0-9]+: the longest idle'), ('pings', '256: the longest idle'),
+                       ('leases', '1, of all ports 16: the longest expired'),
+                       ('datagrams in reassembly', '16, of all ports 64: the oldest'),
+                       ('stations', '64 in the switch, 32 addresses of neighbours: the longest unused'),
+                       ('window', '4096 KiB of a TCP flow, of all busy ones 8192 KiB')):
+        check(re.search(r'^  %s +%s' % (what, said), limits, re.M), '%s: %s is missing in:%s' % (what, said, limits))
+
+
 def test_capture_on_a_full_disk(lab):
     """The guest's traffic goes on, and what the capture lacks is said once and counted."""
     small = os.path.join(lab.tmp, 'small')
@@ -249,5 +271,6 @@ def test_forward_refused(lab):
 
 run(test_engine_comes_back, test_engine_that_keeps_dying, test_nothing_is_left, test_namespace_ends,
     test_named_namespace_ends, test_taken_interface, test_command, test_command_is_told, test_stream_socket,
-    test_dialled_socket, test_given_descriptor, test_counters_on_demand, test_capture_on_a_full_disk, test_descriptors,
+    test_dialled_socket, test_given_descriptor, test_counters_on_demand, test_counters_of_many_ports,
+    test_capture_on_a_full_disk, test_descriptors,
     test_forward_refused)
