@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """What TCP promises besides the bytes: half-closed connections, readers that stall, urgent data, resets,
-many flows. With --no-peek-off: as on kernels without SO_PEEK_OFF for TCP."""
+many flows. With --no-peek-off: as on kernels without SO_PEEK_OFF for TCP.
+
+also: --no-peek-off test_half_close test_close_with_data_underway test_reader_stalls test_urgent_data_in_bulk test_reset
+"""
 
 import selectors
 
