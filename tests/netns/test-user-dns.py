@@ -152,6 +152,45 @@ def test_errors_of_an_ipv6_resolver(lab):
         lab.resolvers('127.0.0.1')
 
 
+def test_resolv_conf_is_a_link(lab):
+    """As systemd-resolved has it: to a folder that may come later than we do, or go and come back."""
+    def write(path, addr):
+        with open(path + '.new', 'w') as f:
+            f.write('nameserver %s\n' % addr)
+        os.rename(path + '.new', path)
+
+    def link(target):
+        os.symlink(target, '/etc/resolv.conf.new')
+        os.rename('/etc/resolv.conf.new', '/etc/resolv.conf')
+
+    def comes_to(answer, what):
+        wait_for(what, lambda: ask(lab.guest, 1) == answer)
+
+    a = DnsServer(lab.server, SERVER, '192.0.2.101')
+    b = DnsServer(lab.host, '127.0.0.53', '192.0.2.102')
+    folder = TMP + '/later/resolve'
+    try:
+        link('../run/later/resolve/stub')
+        lab.up()
+        os.makedirs(folder)
+        write(folder + '/stub', '127.0.0.53')
+        comes_to('192.0.2.102', 'a folder that is made')
+        write(folder + '/stub', SERVER)
+        comes_to('192.0.2.101', 'the file it leads to, replaced')
+        write(folder + '/other', '127.0.0.53')
+        link(folder + '/other')
+        comes_to('192.0.2.102', 'another link')
+        shutil.rmtree(TMP + '/later')
+        comes_to(None, 'no file')
+        os.makedirs(folder)
+        write(folder + '/other', SERVER)
+        comes_to('192.0.2.101', 'a folder that comes back')
+    finally:
+        a.close()
+        b.close()
+        lab.resolvers('127.0.0.1')
+
+
 def test_resolvers_gone(lab):
     """A client that always asks from one port follows to a new resolver; with none, it is told at once."""
     a = DnsServer(lab.server, SERVER, '192.0.2.101')
@@ -184,4 +223,5 @@ def test_resolvers_gone(lab):
         lab.resolvers('127.0.0.1')
 
 
-run(test_dns, test_dns_next_resolver, test_link_local_resolver, test_errors_of_an_ipv6_resolver, test_resolvers_gone)
+run(test_dns, test_dns_next_resolver, test_link_local_resolver, test_errors_of_an_ipv6_resolver, test_resolv_conf_is_a_link,
+    test_resolvers_gone)
