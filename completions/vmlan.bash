@@ -16,7 +16,7 @@ _vmlan()
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} i
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W "run user explain up down ls status leases hostfwd reserve help version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run user explain up down ls status leases hostfwd reserve info nic help version" -- "$cur")
 		return
 	fi
 	# Where the guest's or the namespace's command begins, if that is before the cursor.
@@ -40,13 +40,27 @@ _vmlan()
 		return
 		;;
 	--net | --host | --dns | --dhcpstart | --dhcpend | --hostname | --dnssearch | --domainname | --mtu | --queues | \
-		--busy-poll-us | --hostfwd | --reserve | --bridge | --ipv6-net)
+		--busy-poll-us | --name | --hostfwd | --reserve | --bridge | --ipv6-net)
 		return
 		;;
 	esac
 	case $verb in
 	help)
-		mapfile -t COMPREPLY < <(compgen -W "run user explain up down ls status leases hostfwd reserve help version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run user explain up down ls status leases hostfwd reserve info nic help version" -- "$cur")
+		;;
+	info)
+		if ((COMP_CWORD == 2)); then
+			mapfile -t COMPREPLY < <(compgen -W "network usernet" -- "$cur")
+		elif ((COMP_CWORD == 3)); then
+			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_networks)" -- "$cur")
+		fi
+		;;
+	nic)
+		if ((COMP_CWORD == 2)); then
+			mapfile -t COMPREPLY < <(compgen -W "add remove" -- "$cur")
+		else
+			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_networks) user,model=virtio-net-pci" -- "$cur")
+		fi
 		;;
 	hostfwd | reserve)
 		if ((COMP_CWORD == 2)); then

@@ -22,6 +22,8 @@ static void json_decref_p(json_t **j)
 
 /* What is asked for. */
 struct order {
+	struct qemu_opts given;
+	struct qemu_text rest; /* of what was given, as QEMU's -nic takes it: without the place of the device */
 	char *argv[4];
 	struct qemu_line line;
 	struct qemu_plan plan;
@@ -33,6 +35,8 @@ static void order_done(struct order *o)
 {
 	qemu_plan_done(&o->plan);
 	qemu_line_done(&o->line);
+	qemu_text_done(&o->rest);
+	qemu_opts_done(&o->given);
 }
 
 static bool id_is_ok(const char *id)
@@ -40,6 +44,23 @@ static bool id_is_ok(const char *id)
 	static const char more[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
 
 	return *id && strchr(more, *id) < more + 52 && id[strspn(id, more)] == '\0' && strlen(id) < 48;
+}
+
+/* Options that -nic has not, as there a NIC chooses its place. */
+static bool is_place(const char *key)
+{
+	return strcmp(key, "bus") == 0 || strcmp(key, "addr") == 0;
+}
+
+static int take_apart(struct order *o, const char *spec)
+{
+	int r = qemu_opts_parse(spec, "type", &o->given);
+
+	for (unsigned int i = 0; r == 0 && i < o->given.n; i++)
+		if (!is_place(o->given.v[i].key))
+			qemu_text_add_opt(&o->rest, &o->given.v[i]);
+	qemu_text_add(&o->rest, "");
+	return r == 0 && o->rest.bad ? -ENOMEM : r;
 }
 
 /* false: why is in ret. */
@@ -51,8 +72,13 @@ static bool parse_order(struct keeper *k, const char *spec, struct order *o, str
 	const char *id;
 	int r;
 
-	*o = (struct order){.argv = {program, option, (char *)(uintptr_t)spec, NULL}};
-	r = qemu_line_parse(3, o->argv, &o->line, &e);
+	*o = (struct order){.argv = {program, option}};
+	r = take_apart(o, spec);
+	o->argv[2] = o->rest.p;
+	if (r == -E2BIG)
+		(void)snprintf(e.text, sizeof(e.text), "too many options");
+	if (r == 0)
+		r = qemu_line_parse(3, o->argv, &o->line, &e);
 	o->line.may_tap = true; /* QEMU makes it, if it may: that is nothing to tell */
 	if (r == 0 && (o->line.informs || !*qemu_part_type(&o->line.parts[0]) || qemu_part_is(&o->line.parts[0], "none"))) {
 		ctl_reply_fail(ret, "a NIC is TYPE[,model=MODEL][,id=ID][,mac=ADDR][,OPTION=VALUE]..., as of QEMU's -nic, "
@@ -218,11 +244,13 @@ static int add_device(struct keeper *k, const struct order *o)
 {
 	const char *model = qemu_opts_value(&o->part->opts, "model"), *mac = qemu_opts_value(&o->part->opts, "mac");
 	const struct qemu_nic *nic = qemu_nic_find(model ? model : k->c->guest->default_model);
+	const char *bus = qemu_opts_value(&o->given, "bus"), *addr = qemu_opts_value(&o->given, "addr");
 	char id[80];
 
 	(void)snprintf(id, sizeof(id), "%s" DEVICE_SUFFIX, o->id);
 	return qmp_command(&k->qmp, "device_add",
-		json_pack("{s:s, s:s, s:s, s:s*}", "driver", nic ? nic->name : model, "id", id, "netdev", o->id, "mac", mac),
+		json_pack("{s:s, s:s, s:s, s:s*, s:s*, s:s*}", "driver", nic ? nic->name : model, "id", id, "netdev", o->id, "mac",
+			mac, "bus", bus, "addr", addr),
 		-1, KEEPER_QMP_MS, NULL);
 }
 
