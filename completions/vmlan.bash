@@ -8,7 +8,12 @@ _vmlan_options()
 
 _vmlan_networks()
 {
-	vmlan ls 2>/dev/null | sed -n '2,$s/ .*//p'
+	vmlan ls 2>/dev/null | sed -n '2,$s/ *nat .*//p'
+}
+
+_vmlan_running()
+{
+	vmlan ls 2>/dev/null | sed -n '2,$s/ *\(guest\|user\) .*//p'
 }
 
 _vmlan()
@@ -52,21 +57,21 @@ _vmlan()
 		if ((COMP_CWORD == 2)); then
 			mapfile -t COMPREPLY < <(compgen -W "network usernet" -- "$cur")
 		elif ((COMP_CWORD == 3)); then
-			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_networks)" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_running)" -- "$cur")
 		fi
 		;;
 	nic)
 		if ((COMP_CWORD == 2)); then
 			mapfile -t COMPREPLY < <(compgen -W "add remove" -- "$cur")
 		else
-			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_networks) user,model=virtio-net-pci" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_running) user,model=virtio-net-pci" -- "$cur")
 		fi
 		;;
 	hostfwd | reserve)
 		if ((COMP_CWORD == 2)); then
 			mapfile -t COMPREPLY < <(compgen -W "add remove list" -- "$cur")
 		elif ((COMP_CWORD == 3)); then
-			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_networks)" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_networks; [[ $verb == hostfwd ]] && _vmlan_running)" -- "$cur")
 		elif [[ ${COMP_WORDS[2]} == remove ]]; then
 			mapfile -t COMPREPLY < <(compgen -W "$(vmlan "$verb" list "${COMP_WORDS[3]}" 2>/dev/null)" -- "$cur")
 		fi

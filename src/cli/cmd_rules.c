@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* vmlan hostfwd and vmlan reserve: forwards and reservations of a network that is up, and forwards of a running
- * guest. */
+/* vmlan hostfwd and vmlan reserve: forwards and reservations of a network that is up, and forwards of a
+ * running guest. */
 #include <stdio.h>
 
 #include "ctl_cmd.h"
@@ -54,8 +54,8 @@ static int usage(const struct cli_verb *v)
 }
 
 /* Of a network of the kernel's. rule: NULL of a list. */
-static int of_network(
-	const struct cli_verb *v, struct host *h, const char *what, const char *name, const char *rule, bool json)
+static int of_network(const struct cli_verb *v, struct host *h, const char *what, const char *name,
+	const char *rule, bool json)
 {
 	struct network_error e;
 	int r;
@@ -144,7 +144,8 @@ static int run_hostfwd(const struct cli_verb *v, int argc, char **argv)
 	if (name && !id && is_network(h, name)) {
 		if (!ctl_cmd_exists(name))
 			return of_network(v, h, a.words[0], name, rule, o.json);
-		(void)fprintf(stderr, "vmlan %s: '%s' is a network and a guest: say the guest's number (vmlan ls)\n",
+		(void)fprintf(stderr,
+			"vmlan %s: '%s' is a network and a guest: say the guest's number (vmlan ls)\n",
 			v->name, name);
 		return CLI_FAILED;
 	}
@@ -152,7 +153,8 @@ static int run_hostfwd(const struct cli_verb *v, int argc, char **argv)
 		return list_of_guest(v, name, o.json);
 	if (strcmp(a.words[0], "add") == 0)
 		return ctl_cmd_print(v, name, CTL_HOSTFWD_ADD, id, rule);
-	return strcmp(a.words[0], "remove") == 0 ? ctl_cmd_print(v, name, CTL_HOSTFWD_REMOVE, id, rule) : usage(v);
+	return strcmp(a.words[0], "remove") == 0 ? ctl_cmd_print(v, name, CTL_HOSTFWD_REMOVE, id, rule)
+						 : usage(v);
 }
 
 const struct cli_verb cli_verb_hostfwd = {

@@ -8,14 +8,13 @@
 #define TIMEOUT_MS 60000 /* QEMU has less, and guests that let go of a NIC */
 
 /* Those that a name or number means. */
-static unsigned int find(const struct ctl_place *list, unsigned int n, const char *name, const struct ctl_place **ret)
+static unsigned int find(
+	const struct ctl_place *list, unsigned int n, const char *name, const struct ctl_place **ret)
 {
 	unsigned int n_found = 0;
-	char number[16];
 
 	for (unsigned int i = 0; i < n; i++) {
-		(void)snprintf(number, sizeof(number), "%d", (int)list[i].pid);
-		if (name && strcmp(list[i].name, name) != 0 && strcmp(number, name) != 0)
+		if (name && !ctl_place_is(&list[i], name))
 			continue;
 		*ret = &list[i];
 		n_found++;
@@ -35,7 +34,8 @@ bool ctl_cmd_exists(const char *name)
 static void print_list(const struct ctl_place *list, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++)
-		(void)fprintf(stderr, "  %-5s %s (%d)\n", ctl_kind_names[list[i].kind], list[i].name, (int)list[i].pid);
+		(void)fprintf(stderr, "  %-5s %s (%d)\n", ctl_kind_names[list[i].kind], list[i].name,
+			(int)list[i].pid);
 }
 
 int ctl_cmd_find(const struct cli_verb *v, const char *name, struct ctl_place *ret)
@@ -46,7 +46,8 @@ int ctl_cmd_find(const struct cli_verb *v, const char *name, struct ctl_place *r
 	int r = ctl_place_list(&list, &n);
 
 	if (r < 0) {
-		(void)fprintf(stderr, "vmlan %s: cannot look for what is running: %s\n", v->name, strerror(-r));
+		(void)fprintf(
+			stderr, "vmlan %s: cannot look for what is running: %s\n", v->name, strerror(-r));
 		return CLI_FAILED;
 	}
 	n_found = find(list, n, name, &found);
@@ -56,20 +57,24 @@ int ctl_cmd_find(const struct cli_verb *v, const char *name, struct ctl_place *r
 	}
 	if (n == 0)
 		(void)fprintf(stderr,
-			"vmlan %s: no guest of vmlan run and no network of vmlan user is running as this user\n", v->name);
+			"vmlan %s: no guest of vmlan run and no network of vmlan user is running as this "
+			"user\n",
+			v->name);
 	else if (!name)
 		(void)fprintf(stderr, "vmlan %s: say which one is meant, by its name or number:\n", v->name);
 	else if (n_found)
-		(void)fprintf(stderr, "vmlan %s: several have the name '%s'; say which one by its number:\n", v->name, name);
+		(void)fprintf(stderr, "vmlan %s: several have the name '%s'; say which one by its number:\n",
+			v->name, name);
 	else
-		(void)fprintf(stderr, "vmlan %s: nothing that is running has the name or number '%s'; there are:\n",
+		(void)fprintf(stderr,
+			"vmlan %s: nothing that is running has the name or number '%s'; there are:\n",
 			v->name, name);
 	print_list(list, n);
 	return CLI_FAILED;
 }
 
-int ctl_cmd_ask(const struct cli_verb *v, const struct ctl_place *p, enum ctl_op op, const char *id, const char *arg,
-	struct ctl_reply *ret)
+int ctl_cmd_ask(const struct cli_verb *v, const struct ctl_place *p, enum ctl_op op, const char *id,
+	const char *arg, struct ctl_reply *ret)
 {
 	_cleanup_free_ struct ctl_request *q = calloc(1, sizeof(*q));
 	int r = q ? 0 : -ENOMEM;
@@ -83,8 +88,8 @@ int ctl_cmd_ask(const struct cli_verb *v, const struct ctl_place *p, enum ctl_op
 		r = ctl_call(p->path, q, TIMEOUT_MS, ret);
 	}
 	if (r < 0)
-		(void)fprintf(stderr, "vmlan %s: %s %s does not answer: %s\n", v->name, ctl_kind_names[p->kind], p->name,
-			r == -EPIPE ? "it has ended" : strerror(-r));
+		(void)fprintf(stderr, "vmlan %s: %s %s does not answer: %s\n", v->name,
+			ctl_kind_names[p->kind], p->name, r == -EPIPE ? "it has ended" : strerror(-r));
 	else if (ret->error)
 		(void)fprintf(stderr, "%s\n", ret->error);
 	return r < 0 || ret->error ? CLI_FAILED : 0;

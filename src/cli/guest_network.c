@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Each network is a process of its own, in a session of its own, so that what a terminal sends to QEMU does not end
- * the network under it. It ends by itself when nobody has QEMU's end of its cable open any more, or, where QEMU
- * connects and may connect again, of a pipe beside it. No other process may hold that end, therefore: all
- * descriptors are closed on exec, QEMU's copies excepted, and each network closes everything that is not its own.
+/* Each network is a process of its own, in a session of its own, so that what a terminal sends to QEMU does
+ * not end the network under it. It ends by itself when nobody has QEMU's end of its cable open any more, or,
+ * where QEMU connects and may connect again, of a pipe beside it. No other process may hold that end,
+ * therefore: all descriptors are closed on exec, QEMU's copies excepted, and each network closes everything
+ * that is not its own.
  *
  * A pair of sockets stays between it and whoever started it, for requests (ctl_msg.h). */
 #include "guest_network.h"
@@ -89,7 +90,8 @@ static int serve(struct guest_network *n, const sigset_t *mask, int ready_fd, in
 
 	if (r == 0)
 		r = close_others(n->engine_fd, n->conf->life_fd, n->conf->control_fd, ready_fd);
-	if (r == 0 && (setsid() < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR || sigprocmask(SIG_SETMASK, mask, NULL) < 0))
+	if (r == 0 && (setsid() < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
+			      sigprocmask(SIG_SETMASK, mask, NULL) < 0))
 		r = -errno;
 	if (r < 0) {
 		log_error("network %s: %s", n->name, strerror(-r));

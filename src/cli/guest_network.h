@@ -21,18 +21,19 @@ struct guest_network {
 	int ready_fd;   /* a byte comes when it serves, or the end when it does not */
 };
 
-#define GUEST_NETWORK_NONE                                                                                             \
-	(struct guest_network)                                                                                         \
-	{                                                                                                              \
-		.hub = -1, .guest_fd = -1, .guest_number = -1, .guest_life_fd = -1, .engine_fd = -1, .control_fd = -1, \
-		.ready_fd = -1                                                                                         \
+#define GUEST_NETWORK_NONE                                                                                   \
+	(struct guest_network)                                                                               \
+	{                                                                                                    \
+		.hub = -1, .guest_fd = -1, .guest_number = -1, .guest_life_fd = -1, .engine_fd = -1,         \
+		.control_fd = -1, .ready_fd = -1                                                             \
 	}
 
 /* 0 or -errno. */
 int guest_cable_new(struct guest_network *n);
 /* Closes all descriptors. */
 void guest_cable_done(struct guest_network *n);
-/* mask: the signals that it finds blocked; relay_fd: where its output goes; -1: where ours does. 0 or -errno. */
+/* mask: the signals that it finds blocked; relay_fd: where its output goes; -1: where ours does. 0 or -errno.
+ */
 int guest_network_start(struct guest_network *n, const sigset_t *mask, int relay_fd);
 
 /* In a process of ours that outlives its terminal: no input, and that output. 0 or -errno. */

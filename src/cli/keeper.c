@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The keeper is forked before QEMU, and holds what QEMU's end must not take away: the taps, whose downscripts it
- * runs then; a connection to each of the guest's networks, which answer for themselves; and one to QEMU's monitor,
- * which says nothing unless it is asked.
+/* The keeper is forked before QEMU, and holds what QEMU's end must not take away: the taps, whose downscripts
+ * it runs then; a connection to each of the guest's networks, which answer for themselves; and one to QEMU's
+ * monitor, which says nothing unless it is asked.
  *
- * It knows of QEMU's end by a pipe that QEMU inherits: nobody has the other end of it any more. A QEMU that was
- * killed, or is in the background, or whose vmlan was killed, so leaves nothing behind.
+ * It knows of QEMU's end by a pipe that QEMU inherits: nobody has the other end of it any more. A QEMU that
+ * was killed, or is in the background, or whose vmlan was killed, so leaves nothing behind.
  *
- * Requests (ctl_msg.h) are answered one at a time. Whoever does not answer us gets a while, and then the caller is
- * told; nobody else's life depends on the keeper, so that its waiting holds up callers alone. */
+ * Requests (ctl_msg.h) are answered one at a time. Whoever does not answer us gets a while, and then the
+ * caller is told; nobody else's life depends on the keeper, so that its waiting holds up callers alone. */
 #include <signal.h>
 #include <stdio.h>
 #include <sys/signalfd.h>
@@ -165,7 +165,8 @@ static int start(struct keeper *k)
 		return r;
 	r = ctl_server_listen(k->server, CTL_GUEST, k->c->guest->name, k->c->parent);
 	if (r < 0)
-		log_warn("no control socket (%s): vmlan info, hostfwd and nic cannot reach this guest", strerror(-r));
+		log_warn("no control socket (%s): vmlan info, hostfwd and nic cannot reach this guest",
+			strerror(-r));
 	return 0;
 }
 

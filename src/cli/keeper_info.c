@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* QEMU is asked how its NICs and back ends are joined, since it knows also of what its own monitor did; its answer
- * is passed on with those back ends put right that are networks of ours: to QEMU they are sockets.
+/* QEMU is asked how its NICs and back ends are joined, since it knows also of what its own monitor did; its
+ * answer is passed on with those back ends put right that are networks of ours: to QEMU they are sockets.
  *
  *   e1000.0: index=0,type=nic,model=e1000,macaddr=52:54:00:12:34:56
  *    \ vmlan0: index=0,type=stream,                        becomes type=user,net=10.0.2.0,restrict=off
  *    \ #net055: index=0,type=vhost-user,vhost-user0 to vmlan0-socket
  *    \ #net070: index=0,type=socket,socket: fd=3
  *
- * Connections and forwards are asked of our networks, and then of QEMU, for the user back ends that are its own. */
+ * Connections and forwards are asked of our networks, and then of QEMU, for the user back ends that are its
+ * own. */
 #include <arpa/inet.h>
 #include <stdio.h>
 
@@ -74,8 +75,8 @@ static void put_network(const struct guest_network *n, struct ctl_reply *ret)
 {
 	char net[INET_ADDRSTRLEN];
 
-	ctl_reply_add(ret, ",type=user,net=%s,restrict=%s\n", inet_ntop(AF_INET, &n->conf->net_be, net, sizeof(net)),
-		n->conf->restricted ? "on" : "off");
+	ctl_reply_add(ret, ",type=user,net=%s,restrict=%s\n",
+		inet_ntop(AF_INET, &n->conf->net_be, net, sizeof(net)), n->conf->restricted ? "on" : "off");
 }
 
 void keeper_info_network(struct keeper *k, struct ctl_reply *ret)
@@ -101,7 +102,8 @@ void keeper_info_network(struct keeper *k, struct ctl_reply *ret)
 			ctl_reply_add(ret, "%s\n", line);
 			continue;
 		}
-		ctl_reply_add(ret, "%.*s%s: %.*s", (int)(row.name - line), line, n->name, (int)row.n_index, row.index);
+		ctl_reply_add(ret, "%.*s%s: %.*s", (int)(row.name - line), line, n->name, (int)row.n_index,
+			row.index);
 		put_network(n, ret);
 	}
 }
@@ -121,8 +123,8 @@ void keeper_qemu_name(struct keeper *k, const struct keeper_network *n, char ret
 	}
 }
 
-bool keeper_ask_network(const struct guest_network *n, enum ctl_op op, const char *arg, struct ctl_reply *answer,
-	struct ctl_reply *ret)
+bool keeper_ask_network(const struct guest_network *n, enum ctl_op op, const char *arg,
+	struct ctl_reply *answer, struct ctl_reply *ret)
 {
 	_cleanup_free_ struct ctl_request *q = calloc(1, sizeof(*q));
 	int r = q ? 0 : -ENOMEM;
@@ -185,13 +187,15 @@ static void hostfwd_of_qemu(struct keeper *k, const struct ctl_request *q, struc
 	char rule[CTL_ARG_BYTES], line[2 * (CTL_ARG_BYTES + CTL_ID_BYTES) + 32];
 	_cleanup_free_ char *id = keeper_quote(q->id), *quoted = NULL, *text = NULL;
 
-	(void)snprintf(rule, sizeof(rule), "%.*s", adds ? (int)sizeof(rule) : (int)strcspn(q->arg, "-"), q->arg);
+	(void)snprintf(
+		rule, sizeof(rule), "%.*s", adds ? (int)sizeof(rule) : (int)strcspn(q->arg, "-"), q->arg);
 	quoted = keeper_quote(rule);
 	if (!id || !quoted) {
 		ctl_reply_fail(ret, "no memory");
 		return;
 	}
-	(void)snprintf(line, sizeof(line), "%s %s %s", adds ? "hostfwd_add" : "hostfwd_remove", q->id[0] ? id : "", quoted);
+	(void)snprintf(line, sizeof(line), "%s %s %s", adds ? "hostfwd_add" : "hostfwd_remove",
+		q->id[0] ? id : "", quoted);
 	if (qmp_human(&k->qmp, line, KEEPER_QMP_MS, &text) < 0) {
 		ctl_reply_fail(ret, "%s", k->qmp.error);
 		return;
@@ -208,7 +212,9 @@ static void hostfwd_of_qemu(struct keeper *k, const struct ctl_request *q, struc
 void keeper_hostfwd(struct keeper *k, const struct ctl_request *q, struct ctl_reply *ret)
 {
 	_cleanup_(ctl_reply_done) struct ctl_reply answer = {0};
-	const struct keeper_network *n = q->id[0] ? keeper_find(k, q->id) : k->n_networks ? &k->networks[0] : NULL;
+	const struct keeper_network *n = q->id[0]        ? keeper_find(k, q->id)
+					 : k->n_networks ? &k->networks[0]
+							 : NULL;
 
 	if (!n)
 		hostfwd_of_qemu(k, q, ret);
@@ -227,8 +233,10 @@ static void list_of_qemu(char *text, struct ctl_reply *ret)
 
 		if (sscanf(line, "Hub %*d (%127[^)]", id) == 1)
 			continue;
-		if (sscanf(line, " %3[A-Z][HOST_FORWARD] %*d %47s %u %47s %u", proto, src, &src_port, dst, &dst_port) == 5)
-			ctl_reply_add(ret, "%s %s:%s:%u-%s:%u\n", id, strcmp(proto, "UDP") == 0 ? "udp" : "tcp",
+		if (sscanf(line, " %3[A-Z][HOST_FORWARD] %*d %47s %u %47s %u", proto, src, &src_port, dst,
+			    &dst_port) == 5)
+			ctl_reply_add(ret, "%s %s:%s:%u-%s:%u\n", id,
+				strcmp(proto, "UDP") == 0 ? "udp" : "tcp",
 				strcmp(src, "*") == 0 ? "0.0.0.0" : src, src_port, dst, dst_port);
 	}
 }
@@ -245,7 +253,8 @@ void keeper_hostfwd_list(struct keeper *k, struct ctl_reply *ret)
 
 		if (!keeper_ask_network(n, CTL_HOSTFWD_LIST, "", &answer, ret))
 			continue;
-		for (char *line = strtok_r(answer.text, "\n", &next); line; line = strtok_r(NULL, "\n", &next))
+		for (char *line = strtok_r(answer.text, "\n", &next); line;
+			line = strtok_r(NULL, "\n", &next))
 			ctl_reply_add(ret, "%s %s\n", n->name, line);
 	}
 	r = qmp_human(&k->qmp, "info usernet", KEEPER_QMP_MS, &text);

@@ -40,11 +40,12 @@ void keeper_info_network(struct keeper *k, struct ctl_reply *ret);
 void keeper_info_usernet(struct keeper *k, struct ctl_reply *ret);
 void keeper_hostfwd(struct keeper *k, const struct ctl_request *q, struct ctl_reply *ret);
 void keeper_hostfwd_list(struct keeper *k, struct ctl_reply *ret);
-/* What QEMU calls the back end that is one of our networks: in ret, which is left alone if it is not found. */
+/* What QEMU calls the back end that is one of our networks: in ret, which is left alone if it is not found.
+ */
 void keeper_qemu_name(struct keeper *k, const struct keeper_network *n, char ret[CTL_ID_BYTES]);
 /* Asks a network, and sets the error in ret, be it the network's own. false: there is no answer. */
-bool keeper_ask_network(const struct guest_network *n, enum ctl_op op, const char *arg, struct ctl_reply *answer,
-	struct ctl_reply *ret);
+bool keeper_ask_network(const struct guest_network *n, enum ctl_op op, const char *arg,
+	struct ctl_reply *answer, struct ctl_reply *ret);
 /* A word for QEMU's monitor for people, in quotes. */
 char *keeper_quote(const char *word);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A NIC is added as QEMU's -nic would have made it, in three steps: its network, if it is one that we serve (then
- * QEMU gets its end of the cable by the monitor); its back end; the device. What fails undoes what was done. A
- * NIC that was added is joined by a socket, whatever it is: its network can thus end when it goes.
+/* A NIC is added as QEMU's -nic would have made it, in three steps: its network, if it is one that we serve
+ * (then QEMU gets its end of the cable by the monitor); its back end; the device. What fails undoes what was
+ * done. A NIC that was added is joined by a socket, whatever it is: its network can thus end when it goes.
  *
- * It is removed in the reverse order, once the guest has let go of it. A NIC of the line has no name that would be
- * of use; it is found by the back end that its device says it has. */
+ * It is removed in the reverse order, once the guest has let go of it. A NIC of the line has no name that
+ * would be of use; it is found by the back end that its device says it has. */
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -23,7 +23,8 @@ static void json_decref_p(json_t **j)
 /* What is asked for. */
 struct order {
 	struct qemu_opts given;
-	struct qemu_text rest; /* of what was given, as QEMU's -nic takes it: without the place of the device */
+	struct qemu_text
+		rest; /* of what was given, as QEMU's -nic takes it: without the place of the device */
 	char *argv[4];
 	struct qemu_line line;
 	struct qemu_plan plan;
@@ -80,8 +81,10 @@ static bool parse_order(struct keeper *k, const char *spec, struct order *o, str
 	if (r == 0)
 		r = qemu_line_parse(3, o->argv, &o->line, &e);
 	o->line.may_tap = true; /* QEMU makes it, if it may: that is nothing to tell */
-	if (r == 0 && (o->line.informs || !*qemu_part_type(&o->line.parts[0]) || qemu_part_is(&o->line.parts[0], "none"))) {
-		ctl_reply_fail(ret, "a NIC is TYPE[,model=MODEL][,id=ID][,mac=ADDR][,OPTION=VALUE]..., as of QEMU's -nic, "
+	if (r == 0 && (o->line.informs || !*qemu_part_type(&o->line.parts[0]) ||
+			      qemu_part_is(&o->line.parts[0], "none"))) {
+		ctl_reply_fail(ret, "a NIC is TYPE[,model=MODEL][,id=ID][,mac=ADDR][,OPTION=VALUE]..., as of "
+				    "QEMU's -nic, "
 				    "with the type of its back end first, such as user");
 		return false;
 	}
@@ -94,8 +97,9 @@ static bool parse_order(struct keeper *k, const char *spec, struct order *o, str
 	o->part = &o->line.parts[0];
 	id = qemu_part_id(o->part);
 	if (id && !id_is_ok(id)) {
-		ctl_reply_fail(ret, "id=%s: an id begins with a letter, and has letters, digits, '-', '.' and '_' only, "
-				    "47 at most",
+		ctl_reply_fail(ret,
+			"id=%s: an id begins with a letter, and has letters, digits, '-', '.' and '_' only, "
+			"47 at most",
 			id);
 		return false;
 	}
@@ -161,7 +165,8 @@ static struct keeper_network *start_network(struct keeper *k, struct order *o, s
 		ctl_reply_fail(ret, "a guest has at most %d networks", KEEPER_NETWORKS_MAX);
 		return NULL;
 	}
-	*n = (struct keeper_network){.n = GUEST_NETWORK_NONE, .name = strdup(o->id), .conf = malloc(sizeof(*n->conf))};
+	*n = (struct keeper_network){
+		.n = GUEST_NETWORK_NONE, .name = strdup(o->id), .conf = malloc(sizeof(*n->conf))};
 	if (!n->name || !n->conf) {
 		free(n->name);
 		free(n->conf);
@@ -195,18 +200,21 @@ static int add_cable(struct keeper *k, struct keeper_network *n)
 	int r;
 
 	(void)snprintf(name, sizeof(name), "vmlan-%s", n->name);
-	r = qmp_command(&k->qmp, "getfd", json_pack("{s:s}", "fdname", name), n->n.guest_fd, KEEPER_QMP_MS, NULL);
+	r = qmp_command(
+		&k->qmp, "getfd", json_pack("{s:s}", "fdname", name), n->n.guest_fd, KEEPER_QMP_MS, NULL);
 	util_close(&n->n.guest_fd);
 	if (r < 0)
 		return r;
 	/* Not "stream": that looks a descriptor up in a thread, which knows no monitor's names. */
-	r = qmp_command(&k->qmp, "netdev_add", json_pack("{s:s, s:s, s:s}", "type", "socket", "id", n->name, "fd", name), -1,
-		KEEPER_QMP_MS, NULL);
+	r = qmp_command(&k->qmp, "netdev_add",
+		json_pack("{s:s, s:s, s:s}", "type", "socket", "id", n->name, "fd", name), -1, KEEPER_QMP_MS,
+		NULL);
 	if (r == -EREMOTEIO) {
 		char error[QMP_ERROR_BYTES];
 
 		memcpy(error, k->qmp.error, sizeof(error));
-		(void)qmp_command(&k->qmp, "closefd", json_pack("{s:s}", "fdname", name), -1, KEEPER_QMP_MS, NULL);
+		(void)qmp_command(
+			&k->qmp, "closefd", json_pack("{s:s}", "fdname", name), -1, KEEPER_QMP_MS, NULL);
 		memcpy(k->qmp.error, error, sizeof(error));
 	}
 	return r;
@@ -224,7 +232,8 @@ static int add_back_end(struct keeper *k, const struct order *o)
 	for (unsigned int i = 0; i < o->part->opts.n; i++) {
 		const char *key = o->part->opts.v[i].key;
 
-		if (strcmp(key, "type") != 0 && strcmp(key, "id") != 0 && strcmp(key, "model") != 0 && strcmp(key, "mac") != 0)
+		if (strcmp(key, "type") != 0 && strcmp(key, "id") != 0 && strcmp(key, "model") != 0 &&
+			strcmp(key, "mac") != 0)
 			qemu_text_add_opt(&t, &o->part->opts.v[i]);
 	}
 	quoted = t.bad ? NULL : keeper_quote(t.p);
@@ -242,15 +251,16 @@ static int add_back_end(struct keeper *k, const struct order *o)
 
 static int add_device(struct keeper *k, const struct order *o)
 {
-	const char *model = qemu_opts_value(&o->part->opts, "model"), *mac = qemu_opts_value(&o->part->opts, "mac");
+	const char *model = qemu_opts_value(&o->part->opts, "model"),
+		   *mac = qemu_opts_value(&o->part->opts, "mac");
 	const struct qemu_nic *nic = qemu_nic_find(model ? model : k->c->guest->default_model);
 	const char *bus = qemu_opts_value(&o->given, "bus"), *addr = qemu_opts_value(&o->given, "addr");
 	char id[80];
 
 	(void)snprintf(id, sizeof(id), "%s" DEVICE_SUFFIX, o->id);
 	return qmp_command(&k->qmp, "device_add",
-		json_pack("{s:s, s:s, s:s, s:s*, s:s*, s:s*}", "driver", nic ? nic->name : model, "id", id, "netdev", o->id, "mac",
-			mac, "bus", bus, "addr", addr),
+		json_pack("{s:s, s:s, s:s, s:s*, s:s*, s:s*}", "driver", nic ? nic->name : model, "id", id,
+			"netdev", o->id, "mac", mac, "bus", bus, "addr", addr),
 		-1, KEEPER_QMP_MS, NULL);
 }
 
@@ -314,16 +324,16 @@ static char *netdev_of(struct keeper *k, const char *path)
 {
 	_cleanup_(json_decref_p) json_t *value = NULL;
 
-	if (qmp_command(&k->qmp, "qom-get", json_pack("{s:s, s:s}", "path", path, "property", "netdev"), -1, KEEPER_QMP_MS,
-		    &value) < 0 ||
+	if (qmp_command(&k->qmp, "qom-get", json_pack("{s:s, s:s}", "path", path, "property", "netdev"), -1,
+		    KEEPER_QMP_MS, &value) < 0 ||
 		!json_is_string(value))
 		return NULL;
 	return strdup(json_string_value(value));
 }
 
 /* A device of that id, or with that back end, among those in one place: its path, and its back end (heap). */
-static bool find_in(struct keeper *k, const char *place, const char *id, const char *netdev, char ret[QMP_PATH_BYTES],
-	char **ret_netdev)
+static bool find_in(struct keeper *k, const char *place, const char *id, const char *netdev,
+	char ret[QMP_PATH_BYTES], char **ret_netdev)
 {
 	_cleanup_(json_decref_p) json_t *list = NULL;
 	const json_t *item;
@@ -331,7 +341,8 @@ static bool find_in(struct keeper *k, const char *place, const char *id, const c
 
 	if (qmp_command(&k->qmp, "qom-list", json_pack("{s:s}", "path", place), -1, KEEPER_QMP_MS, &list) < 0)
 		return false;
-	json_array_foreach(list, i, item) {
+	json_array_foreach(list, i, item)
+	{
 		const char *name = json_string_value(json_object_get(item, "name"));
 		const char *type = json_string_value(json_object_get(item, "type"));
 
@@ -349,7 +360,8 @@ static bool find_in(struct keeper *k, const char *place, const char *id, const c
 
 void keeper_nic_remove(struct keeper *k, const char *id, struct ctl_reply *ret)
 {
-	static const char *const places[] = {"/machine/peripheral", "/machine/peripheral-anon", "/machine/unattached"};
+	static const char *const places[] = {
+		"/machine/peripheral", "/machine/peripheral-anon", "/machine/unattached"};
 	char path[QMP_PATH_BYTES], name[CTL_ID_BYTES];
 	struct keeper_network *n = keeper_find(k, id);
 	_cleanup_free_ char *netdev = NULL;
@@ -361,9 +373,10 @@ void keeper_nic_remove(struct keeper *k, const char *id, struct ctl_reply *ret)
 	for (unsigned int i = 0; i < ARRAY_SIZE(places) && !found; i++)
 		found = find_in(k, places[i], id, name, path, &netdev);
 	if (k->qmp.lines.fd < 0 || (!found && !n)) {
-		ctl_reply_fail(ret, k->qmp.lines.fd < 0 ? "QEMU has no monitor for vmlan: it is too old, or is ending"
-							: "there is no NIC '%s', and none with that back end; see vmlan "
-							  "info network",
+		ctl_reply_fail(ret,
+			k->qmp.lines.fd < 0 ? "QEMU has no monitor for vmlan: it is too old, or is ending"
+					    : "there is no NIC '%s', and none with that back end; see vmlan "
+					      "info network",
 			id);
 		return;
 	}

@@ -106,7 +106,9 @@ static ssize_t send_some(int fd, const char *bytes, size_t n, int pass_fd)
 	union {
 		struct cmsghdr align;
 		char room[CMSG_SPACE(sizeof(int))];
-	} control = {.align = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))}};
+	} control = {.align = {.cmsg_level = SOL_SOCKET,
+			     .cmsg_type = SCM_RIGHTS,
+			     .cmsg_len = CMSG_LEN(sizeof(int))}};
 	struct iovec iov = {(void *)(uintptr_t)bytes, n};
 	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
 

@@ -5,9 +5,9 @@
 #include "util.h"
 
 struct ctl_lines {
-	int fd;          /* non-blocking; not closed here */
-	size_t max;      /* bytes of a line, with its end */
-	char *buf;       /* heap */
+	int fd;     /* non-blocking; not closed here */
+	size_t max; /* bytes of a line, with its end */
+	char *buf;  /* heap */
 	size_t n, room;
 	size_t n_taken;  /* of buf: lines that were given out */
 	size_t n_looked; /* there is no end of a line in so much of what was not */
@@ -15,7 +15,8 @@ struct ctl_lines {
 
 void ctl_lines_done(struct ctl_lines *l);
 
-/* Reads what there is: 1; 0 at the end; -EAGAIN, -EMSGSIZE (a line is too long), -ENOMEM or another -errno. */
+/* Reads what there is: 1; 0 at the end; -EAGAIN, -EMSGSIZE (a line is too long), -ENOMEM or another -errno.
+ */
 int ctl_lines_read(struct ctl_lines *l);
 /* The next whole line without its end, or NULL; good until the next call of any of these. */
 char *ctl_lines_next(struct ctl_lines *l);

@@ -96,8 +96,8 @@ int ctl_request_parse(const char *line, struct ctl_request *ret)
 	const char *op = NULL, *id = NULL, *arg = NULL;
 	json_int_t n = 0;
 
-	if (!j || json_unpack(j, "{s?I, s:s, s?s, s?s !}", "n", &n, "op", &op, "id", &id, "arg", &arg) < 0 || n < 0 ||
-		n > UINT32_MAX)
+	if (!j || json_unpack(j, "{s?I, s:s, s?s, s?s !}", "n", &n, "op", &op, "id", &id, "arg", &arg) < 0 ||
+		n < 0 || n > UINT32_MAX)
 		return -EBADMSG;
 	ret->number = (uint32_t)n;
 	if (!take_text(id, ret->id, sizeof(ret->id)) || !take_text(arg, ret->arg, sizeof(ret->arg)))
@@ -178,15 +178,15 @@ char *ctl_request_emit(const struct ctl_request *q)
 	if (q->op >= CTL_OP_MAX || !take_text(q->id, unused, sizeof(q->id)) ||
 		!take_text(q->arg, unused, sizeof(q->arg)))
 		return NULL;
-	return line_of(
-		json_pack("{s:I, s:s, s:o, s:o}", "n", (json_int_t)q->number, "op", op_names[q->op], "id", text_of(q->id),
-			"arg", text_of(q->arg)),
+	return line_of(json_pack("{s:I, s:s, s:o, s:o}", "n", (json_int_t)q->number, "op", op_names[q->op],
+			       "id", text_of(q->id), "arg", text_of(q->arg)),
 		CTL_REQUEST_BYTES);
 }
 
 char *ctl_reply_emit(const struct ctl_reply *r)
 {
-	json_t *j = json_pack("{s:I, s:o}", "n", (json_int_t)r->number, "text", text_of(r->text ? r->text : ""));
+	json_t *j =
+		json_pack("{s:I, s:o}", "n", (json_int_t)r->number, "text", text_of(r->text ? r->text : ""));
 
 	if (j && r->error && json_object_set_new(j, "error", text_of(r->error)) < 0) {
 		json_decref(j);

@@ -39,8 +39,8 @@ struct ctl_request {
 /* text may be there with an error: what was found all the same. */
 struct ctl_reply {
 	uint32_t number; /* of the request */
-	char *text;  /* heap; NULL: none */
-	char *error; /* heap; NULL: none */
+	char *text;      /* heap; NULL: none */
+	char *error;     /* heap; NULL: none */
 };
 
 void ctl_reply_done(struct ctl_reply *r);

@@ -7,8 +7,8 @@
  *   else     $XDG_RUNTIME_DIR/vmlan
  *   else     /tmp/vmlan-UID
  *
- * A socket gets its name when it listens already: what refuses a connection therefore is of a process that has
- * ended, whatever way, and whoever meets it removes it. */
+ * A socket gets its name when it listens already: what refuses a connection therefore is of a process that
+ * has ended, whatever way, and whoever meets it removes it. */
 #include "ctl_place.h"
 
 #include <assert.h>
@@ -65,9 +65,19 @@ static void copy_name(const char *name, pid_t pid, char ret[CTL_NAME_BYTES])
 			*c = '_';
 }
 
+bool ctl_place_is(const struct ctl_place *p, const char *name)
+{
+	char clean[CTL_NAME_BYTES], number[16];
+
+	copy_name(name, 0, clean);
+	(void)snprintf(number, sizeof(number), "%d", (int)p->pid);
+	return strcmp(p->name, clean) == 0 || strcmp(number, name) == 0;
+}
+
 static int compose(const char *folder, struct ctl_place *p)
 {
-	int n = snprintf(p->path, sizeof(p->path), "%s/%s.%d.%s", folder, ctl_kind_names[p->kind], (int)p->pid, p->name);
+	int n = snprintf(p->path, sizeof(p->path), "%s/%s.%d.%s", folder, ctl_kind_names[p->kind],
+		(int)p->pid, p->name);
 
 	return n < (int)sizeof(p->path) ? 0 : -ENAMETOOLONG;
 }
@@ -79,8 +89,8 @@ static bool is_dead(const char *path)
 	return fd == -ECONNREFUSED;
 }
 
-/* From the name that it listens under to its own. One that is taken is another's of the same number, in another
- * process namespace: ours gets a number more. */
+/* From the name that it listens under to its own. One that is taken is another's of the same number, in
+ * another process namespace: ours gets a number more. */
 static int give_name(const char *folder, const char *from, struct ctl_place *p)
 {
 	size_t n = strlen(p->name);
@@ -120,7 +130,8 @@ static int listen_in(const char *folder, struct ctl_place *p, struct stat *ret_m
 	return r < 0 ? r : TAKE_FD(fd);
 }
 
-int ctl_place_listen(enum ctl_kind kind, const char *name, pid_t pid, struct ctl_place *ret, struct stat *ret_made)
+int ctl_place_listen(
+	enum ctl_kind kind, const char *name, pid_t pid, struct ctl_place *ret, struct stat *ret_made)
 {
 	char folders[FOLDERS_MAX][PATH_MAX];
 	unsigned int n = list_folders(folders);

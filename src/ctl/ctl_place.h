@@ -25,11 +25,15 @@ struct ctl_place {
 	char path[CTL_PATH_BYTES];
 };
 
-/* A listening socket in our folder, which is made if need be. name: NULL or empty: none. *ret: what it is called.
- * The socket, or -errno. */
-int ctl_place_listen(enum ctl_kind kind, const char *name, pid_t pid, struct ctl_place *ret, struct stat *ret_made);
+/* A listening socket in our folder, which is made if need be. name: NULL or empty: none. *ret: what it is
+ * called. The socket, or -errno. */
+int ctl_place_listen(
+	enum ctl_kind kind, const char *name, pid_t pid, struct ctl_place *ret, struct stat *ret_made);
 /* Removes it, if it still is the one that was made, and the folder, if nothing else is in it. */
 void ctl_place_remove(const struct ctl_place *p, const struct stat *made);
+
+/* Is that what it is called, or its number? */
+bool ctl_place_is(const struct ctl_place *p, const char *name);
 
 /* All on which somebody listens, heap; what the dead left behind is removed. 0 or -errno. */
 int ctl_place_list(struct ctl_place **ret, unsigned int *ret_n);

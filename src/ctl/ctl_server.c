@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A client is of our own user, or root: its folder keeps others out, and SO_PEERCRED says it once more. So it is
- * not fought, but bounded: a request is capped, a ninth client takes the place of the one that was silent longest,
- * and one that does not take its answer loses it. Requests are answered one at a time, in the loop of whoever
- * serves. */
+/* A client is of our own user, or root: its folder keeps others out, and SO_PEERCRED says it once more. So it
+ * is not fought, but bounded: a request is capped, a ninth client takes the place of the one that was silent
+ * longest, and one that does not take its answer loses it. Requests are answered one at a time, in the loop
+ * of whoever serves. */
 #include "ctl_server.h"
 
 #include <fcntl.h>
@@ -53,7 +53,8 @@ static void answer(struct ctl_server *s, struct client *c, const char *line)
 		ctl_reply_fail(&reply, "the answer is too long");
 		text = ctl_reply_emit(&reply);
 	}
-	if (!text || ctl_lines_send(c->lines.fd, text, strlen(text), -1, clock_now_ms() + SEND_TIMEOUT_MS) < 0)
+	if (!text ||
+		ctl_lines_send(c->lines.fd, text, strlen(text), -1, clock_now_ms() + SEND_TIMEOUT_MS) < 0)
 		drop(c);
 }
 

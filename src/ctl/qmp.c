@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* QEMU greets, and takes commands after qmp_capabilities alone, which is sent with the first one: a monitor that
- * nobody asks anything says nothing, and QEMU's own life is not touched.
+/* QEMU greets, and takes commands after qmp_capabilities alone, which is sent with the first one: a monitor
+ * that nobody asks anything says nothing, and QEMU's own life is not touched.
  *
- * Each command has a number, which its answer repeats. One that came too late, for a command that was given up,
- * is passed over. So a QEMU that hangs costs a caller its patience, and nothing else. Events are passed over too,
- * but for the one that is waited for. */
+ * Each command has a number, which its answer repeats. One that came too late, for a command that was given
+ * up, is passed over. So a QEMU that hangs costs a caller its patience, and nothing else. Events are passed
+ * over too, but for the one that is waited for. */
 #include "qmp.h"
 
 #include <inttypes.h>
@@ -34,11 +34,13 @@ static int fail(struct qmp *q, int r)
 {
 	switch (r) {
 	case -ETIMEDOUT:
-		(void)snprintf(q->error, sizeof(q->error), "QEMU does not answer its monitor: it is stopped, or busy; "
-							  "try again later");
+		(void)snprintf(q->error, sizeof(q->error),
+			"QEMU does not answer its monitor: it is stopped, or busy; "
+			"try again later");
 		break;
 	case -EPIPE:
-		(void)snprintf(q->error, sizeof(q->error), "QEMU has no monitor for vmlan: it is too old, or is ending");
+		(void)snprintf(q->error, sizeof(q->error),
+			"QEMU has no monitor for vmlan: it is too old, or is ending");
 		break;
 	case -EREMOTEIO:
 		break;
@@ -53,7 +55,8 @@ static bool is_awaited(const struct qmp *q, const json_t *m)
 	const char *event = json_string_value(json_object_get(m, "event"));
 	const char *path = json_string_value(json_object_get(json_object_get(m, "data"), "path"));
 
-	return q->awaited[0] && event && path && strcmp(event, "DEVICE_DELETED") == 0 && strcmp(path, q->awaited) == 0;
+	return q->awaited[0] && event && path && strcmp(event, "DEVICE_DELETED") == 0 &&
+	       strcmp(path, q->awaited) == 0;
 }
 
 /* 1: it is the answer to that command, *ret; 0: something else; -EBADMSG. */
@@ -120,11 +123,13 @@ static int greet(struct qmp *q, uint64_t end_ms)
 		return 0;
 	r = ask(q, json_pack("{s:s}", "execute", "qmp_capabilities"), -1, end_ms, &answer);
 	if (r == 0)
-		q->greeted = true; /* asked twice, for an answer that came late, it is refused and all the same done */
+		q->greeted = true; /* asked twice, for an answer that came late, it is refused and all the
+				      same done */
 	return r;
 }
 
-int qmp_command(struct qmp *q, const char *name, json_t *arguments, int fd, uint64_t timeout_ms, json_t **ret_value)
+int qmp_command(
+	struct qmp *q, const char *name, json_t *arguments, int fd, uint64_t timeout_ms, json_t **ret_value)
 {
 	_cleanup_(json_decref_p) json_t *answer = NULL, *given = arguments;
 	uint64_t end_ms = clock_now_ms() + timeout_ms;
@@ -133,7 +138,8 @@ int qmp_command(struct qmp *q, const char *name, json_t *arguments, int fd, uint
 	if (ret_value)
 		*ret_value = NULL;
 	if (r == 0)
-		r = ask(q, json_pack("{s:s, s:O*}", "execute", name, "arguments", given), fd, end_ms, &answer);
+		r = ask(q, json_pack("{s:s, s:O*}", "execute", name, "arguments", given), fd, end_ms,
+			&answer);
 	if (r == 0)
 		r = judge(q, answer);
 	if (r == 0 && ret_value)
@@ -177,8 +183,9 @@ static int await_end(struct qmp *q, uint64_t end_ms)
 	if (r < 0)
 		(void)fail(q, r);
 	if (r == -ETIMEDOUT)
-		(void)snprintf(q->error, sizeof(q->error), "the guest has not let go of its NIC yet: it has to run, and to "
-							  "support unplugging; ask again");
+		(void)snprintf(q->error, sizeof(q->error),
+			"the guest has not let go of its NIC yet: it has to run, and to "
+			"support unplugging; ask again");
 	return r;
 }
 

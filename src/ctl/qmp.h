@@ -22,10 +22,12 @@ struct qmp {
 void qmp_init(struct qmp *q, int fd);
 void qmp_done(struct qmp *q);
 
-/* A command, with arguments that are taken over (NULL: none), and a descriptor (-1: none), until so many ms have
- * passed. 0 and *ret_value, if that is wanted (json_decref() it); -ETIMEDOUT: QEMU does not answer; -EPIPE: it has
- * none, or no more; -EREMOTEIO: QEMU refuses; -EBADMSG: that is no QEMU. Whatever it is, error says it. */
-int qmp_command(struct qmp *q, const char *name, json_t *arguments, int fd, uint64_t timeout_ms, json_t **ret_value);
+/* A command, with arguments that are taken over (NULL: none), and a descriptor (-1: none), until so many ms
+ * have passed. 0 and *ret_value, if that is wanted (json_decref() it); -ETIMEDOUT: QEMU does not answer;
+ * -EPIPE: it has none, or no more; -EREMOTEIO: QEMU refuses; -EBADMSG: that is no QEMU. Whatever it is, error
+ * says it. */
+int qmp_command(
+	struct qmp *q, const char *name, json_t *arguments, int fd, uint64_t timeout_ms, json_t **ret_value);
 /* A line for a person's monitor, and what it prints: heap. */
 int qmp_human(struct qmp *q, const char *line, uint64_t timeout_ms, char **ret_text);
 /* Takes a device away, given by its path, and waits until the guest has let it go. */

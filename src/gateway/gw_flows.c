@@ -45,7 +45,8 @@ static void find_local(struct gateway *g, const struct flow *f, struct flow_info
 
 static void describe(struct gateway *g, const struct flow *f, struct flow_info *ret)
 {
-	bool inbound = f->key.kind == FLOW_UDP_IN || (f->key.kind == FLOW_TCP && (f->tcp.flags & GW_TCP_INBOUND));
+	bool inbound =
+		f->key.kind == FLOW_UDP_IN || (f->key.kind == FLOW_TCP && (f->tcp.flags & GW_TCP_INBOUND));
 	uint64_t due_ms = f->key.kind == FLOW_PING ? f->timer_due_ms : gw_udp_due_ms(f), now_ms = gw_now(g);
 
 	*ret = (struct flow_info){.kind = FLOW_INFO_UDP,

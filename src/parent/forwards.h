@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The sockets behind hostfwd: bound by the parent, which may hold the privilege for low ports, and kept by it for
- * an engine that is started again. */
+/* The sockets behind hostfwd: bound by the parent, which may hold the privilege for low ports, and kept by it
+ * for an engine that is started again. */
 #pragma once
 
 #include "user_conf.h"

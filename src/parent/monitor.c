@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The answers are QEMU's, so that what reads them goes on as it is. Forwards are the parent's own. Flows are the
- * engine's, which is asked for one message of them after the other, at most FLOWS_MAX in all; meanwhile other
- * messages of it are taken as always. Nothing that it says is text: it sends numbers, and here they are written. */
+/* The answers are QEMU's, so that what reads them goes on as it is. Forwards are the parent's own. Flows are
+ * the engine's, which is asked for one message of them after the other, at most FLOWS_MAX in all; meanwhile
+ * other messages of it are taken as always. Nothing that it says is text: it sends numbers, and here they are
+ * written. */
 #include "monitor.h"
 
 #include <arpa/inet.h>
@@ -129,7 +130,8 @@ static void add_forward(struct monitor *m, const char *rule, struct ctl_reply *r
 	}
 	place = forwards_add(m->c.forwards, &f);
 	if (place < 0) {
-		ctl_reply_fail(ret, "Could not set up host forwarding rule '%s': %s", rule, forward_why(place));
+		ctl_reply_fail(
+			ret, "Could not set up host forwarding rule '%s': %s", rule, forward_why(place));
 		return;
 	}
 	/* An engine that is just being replaced is told with everything else. */
@@ -233,7 +235,8 @@ int monitor_new(const struct monitor_config *c, struct monitor **ret)
 		return -ENOMEM;
 	*ret = m;
 	m->c = *c;
-	r = ctl_server_new(&(struct ctl_server_config){.loop = c->loop, .handle = handle, .ctx = m}, &m->server);
+	r = ctl_server_new(
+		&(struct ctl_server_config){.loop = c->loop, .handle = handle, .ctx = m}, &m->server);
 	if (r == 0 && c->conf->control_fd >= 0)
 		r = ctl_server_add(m->server, c->conf->control_fd);
 	if (r < 0 || !c->conf->control)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* QEMU's columns, in its order: forwards and connections of TCP, those of UDP, pings. RecvQ, what came from the
- * guest and waits here, is always 0: an engine takes no more of a guest than its host's kernel takes. */
+/* QEMU's columns, in its order: forwards and connections of TCP, those of UDP, pings. RecvQ, what came from
+ * the guest and waits here, is always 0: an engine takes no more of a guest than its host's kernel takes. */
 #include "usernet.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
 #include <stdio.h>
 
-#define HEADER                                                                                                         \
-	"  Protocol[State]    FD  Source Address  Port   "                                                             \
+#define HEADER                                                                                               \
+	"  Protocol[State]    FD  Source Address  Port   "                                                   \
 	"Dest. Address  Port RecvQ SendQ\n"
 
 static const char *const states[] = {
@@ -52,8 +52,8 @@ static void put_flow(FILE *to, const struct flow_info *f)
 	if (f->kind == FLOW_INFO_TCP)
 		(void)snprintf(what, sizeof(what), "  TCP[%s]", states[f->state]);
 	else
-		(void)snprintf(
-			what, sizeof(what), "  %s[%u sec]", f->kind == FLOW_INFO_UDP ? "UDP" : "ICMP", f->expires_s);
+		(void)snprintf(what, sizeof(what), "  %s[%u sec]", f->kind == FLOW_INFO_UDP ? "UDP" : "ICMP",
+			f->expires_s);
 	put_row(to, what, f);
 }
 
@@ -73,8 +73,8 @@ static void put_forwards(FILE *to, const struct user_conf *c, const struct forwa
 	}
 }
 
-char *usernet_table(const struct user_conf *c, const struct forwards *fw, const struct flow_info *flows, size_t n,
-	size_t n_max)
+char *usernet_table(const struct user_conf *c, const struct forwards *fw, const struct flow_info *flows,
+	size_t n, size_t n_max)
 {
 	char *text = NULL;
 	size_t n_text;

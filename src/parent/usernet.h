@@ -6,5 +6,5 @@
 #include "forwards.h"
 
 /* Heap; NULL: no memory. n_max: of flows, how many were asked for at most. */
-char *usernet_table(const struct user_conf *c, const struct forwards *fw, const struct flow_info *flows, size_t n,
-	size_t n_max);
+char *usernet_table(const struct user_conf *c, const struct forwards *fw, const struct flow_info *flows,
+	size_t n, size_t n_max);

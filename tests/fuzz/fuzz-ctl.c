@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The control socket, and QEMU's monitor. The first byte chooses: a request, a reply, or all that a QEMU says. What
- * parses is printable, and is the same when it was emitted and parsed again. */
+/* The control socket, and QEMU's monitor. The first byte chooses: a request, a reply, or all that a QEMU
+ * says. What parses is printable, and is the same when it was emitted and parsed again. */
 #include <sys/socket.h>
 
 #include "ctl_msg.h"
@@ -35,7 +35,8 @@ static void request(const char *text)
 	require(line && line[strlen(line) - 1] == '\n' && !memchr(line, '\n', strlen(line) - 1));
 	line[strlen(line) - 1] = '\0';
 	require(ctl_request_parse(line, &again) == 0);
-	require(again.number == q.number && again.op == q.op && strcmp(again.id, q.id) == 0 && strcmp(again.arg, q.arg) == 0);
+	require(again.number == q.number && again.op == q.op && strcmp(again.id, q.id) == 0 &&
+		strcmp(again.arg, q.arg) == 0);
 }
 
 static void reply(const char *text)
@@ -77,7 +78,8 @@ static void qemu(const char *said, size_t n)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 {
-	_cleanup_free_ char *text = n_bytes && n_bytes < SAID_MAX ? strndup((const char *)data + 1, n_bytes - 1) : NULL;
+	_cleanup_free_ char *text =
+		n_bytes && n_bytes < SAID_MAX ? strndup((const char *)data + 1, n_bytes - 1) : NULL;
 
 	if (!text)
 		return 0;

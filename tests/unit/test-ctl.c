@@ -34,7 +34,10 @@ static int remove_folder(void **state)
 static void test_requests(void **state)
 {
 	for (int op = 0; op < CTL_OP_MAX; op++) {
-		q = (struct ctl_request){.number = 1u << 31, .op = (enum ctl_op)op, .id = "n\"0", .arg = "tcp::5022-:22 \\ \xc3\xa4"};
+		q = (struct ctl_request){.number = 1u << 31,
+			.op = (enum ctl_op)op,
+			.id = "n\"0",
+			.arg = "tcp::5022-:22 \\ \xc3\xa4"};
 		_cleanup_free_ char *line = ctl_request_emit(&q);
 		assert_non_null(line);
 		assert_int_equal(line[strlen(line) - 1], '\n');
@@ -53,10 +56,11 @@ static void test_requests(void **state)
 
 static void test_bad_requests(void **state)
 {
-	static const char *const bad[] = {"", "x", "[]", "{}", "{\"op\": 1}", "{\"op\": \"reboot\"}", "{\"op\": \"end\"} x",
-		"{\"op\": \"end\", \"op\": \"end\"}", "{\"op\": \"end\", \"more\": 1}", "{\"op\": \"end\", \"arg\": 1}",
-		"{\"op\": \"end\", \"arg\": \"a\\nb\"}", "{\"op\": \"end\", \"arg\": \"a\\u0000b\"}",
-		"{\"op\": \"end\", \"id\": \"\\u007f\"}", "{\"n\": -1, \"op\": \"end\"}", "{\"n\": 4294967296, \"op\": \"end\"}"};
+	static const char *const bad[] = {"", "x", "[]", "{}", "{\"op\": 1}", "{\"op\": \"reboot\"}",
+		"{\"op\": \"end\"} x", "{\"op\": \"end\", \"op\": \"end\"}", "{\"op\": \"end\", \"more\": 1}",
+		"{\"op\": \"end\", \"arg\": 1}", "{\"op\": \"end\", \"arg\": \"a\\nb\"}",
+		"{\"op\": \"end\", \"arg\": \"a\\u0000b\"}", "{\"op\": \"end\", \"id\": \"\\u007f\"}",
+		"{\"n\": -1, \"op\": \"end\"}", "{\"n\": 4294967296, \"op\": \"end\"}"};
 	char *text;
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
@@ -81,7 +85,8 @@ static void test_replies(void **state)
 	ctl_reply_done(&got);
 	ctl_reply_done(&r);
 
-	/* What is no UTF-8 does not make an answer impossible, and nothing reaches a terminal as a command. */
+	/* What is no UTF-8 does not make an answer impossible, and nothing reaches a terminal as a command.
+	 */
 	ctl_reply_add(&r, "\xff\xfe");
 	_cleanup_free_ char *odd = ctl_reply_emit(&r);
 	assert_int_equal(ctl_reply_parse(odd, &got), 0);
@@ -105,7 +110,8 @@ static void test_lines(void **state)
 	assert_int_equal(ctl_lines_read(&l), -EAGAIN);
 	assert_int_equal(ctl_lines_wait(&l, clock_now_ms() + 10, &line), -ETIMEDOUT);
 	assert_int_equal(send(pair[1], "a\r\nbb\n\nccc", 10, 0), 10);
-	assert_int_equal(ctl_lines_wait(&l, 0, &line), -ETIMEDOUT); /* it is not read yet, and there is no time */
+	assert_int_equal(
+		ctl_lines_wait(&l, 0, &line), -ETIMEDOUT); /* it is not read yet, and there is no time */
 	assert_int_equal(ctl_lines_wait(&l, clock_now_ms() + 5000, &line), 0);
 	assert_string_equal(line, "a");
 	assert_string_equal(ctl_lines_next(&l), "bb");
@@ -146,6 +152,8 @@ static void test_places(void **state)
 	int fd_a = ctl_place_listen(CTL_GUEST, "my vm/\xc3\xa4", 123, &a, &made_a);
 	assert_true(fd_a >= 0);
 	assert_string_equal(a.name, "my_vm___");
+	assert_true(ctl_place_is(&a, "my vm/\xc3\xa4") && ctl_place_is(&a, "my_vm___") && ctl_place_is(&a, "123"));
+	assert_false(ctl_place_is(&a, "my vm") || ctl_place_is(&a, "12") || ctl_place_is(&a, ""));
 	int fd_b = ctl_place_listen(CTL_USER, NULL, 99, &b, &made_b);
 	assert_true(fd_b >= 0);
 	assert_string_equal(b.name, "99");
@@ -209,7 +217,8 @@ static void answer(void *ctx, const struct ctl_request *request, bool is_parent,
 		loop_stop(ctx, 0);
 	if (request->op == CTL_INFO_NETWORK)
 		for (int i = 0; i < 50000; i++)
-			ctl_reply_add(ret, "%s", i % 1000 ? "" : "a long line of some text to make it large\n");
+			ctl_reply_add(
+				ret, "%s", i % 1000 ? "" : "a long line of some text to make it large\n");
 	if (request->op == CTL_NIC_ADD)
 		ctl_reply_fail(ret, "%s of %s", request->arg, is_parent ? "parent" : "other");
 }

@@ -10,8 +10,9 @@
 
 #include "qmp.h"
 
-#define GREETING                                                                                                       \
-	"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 22, \"minor\": 2, \"major\": 7}}, \"capabilities\": []}}\r\n"
+#define GREETING                                                                                             \
+	"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 22, \"minor\": 2, \"major\": 7}}, "                  \
+	"\"capabilities\": []}}\r\n"
 #define READY      GREETING, "{\"return\": {}, \"id\": 1}\r\n"
 #define TIMEOUT_MS 20000
 
@@ -38,7 +39,10 @@ static int serve(int fd, const char *const *lines)
 			char room[CMSG_SPACE(sizeof(int))];
 		} control = {0};
 		struct iovec iov = {buf, sizeof(buf) - 2};
-		struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+		struct msghdr h = {.msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = &control,
+			.msg_controllen = sizeof(control)};
 		ssize_t n = recvmsg(fd, &h, 0);
 
 		if (n <= 0)
@@ -111,14 +115,15 @@ static void test_commands(void **state)
 	assert_string_equal(text, "one\ntwo\n");
 	free(text);
 	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	assert_int_equal(qmp_command(&q, "getfd", json_pack("{s:s}", "fdname", "f"), fd, TIMEOUT_MS, NULL), 0);
+	assert_int_equal(
+		qmp_command(&q, "getfd", json_pack("{s:s}", "fdname", "f"), fd, TIMEOUT_MS, NULL), 0);
 	(void)close(fd);
-	assert_string_equal(stop(),
-		"{\"execute\":\"qmp_capabilities\",\"id\":1} \n"
-		"{\"execute\":\"query-a\",\"id\":2} \n"
-		"{\"execute\":\"do\",\"arguments\":{\"what\":\"x\"},\"id\":3} \n"
-		"{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"info \\\"x\\\"\"},\"id\":4} \n"
-		"{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"f\"},\"id\":5}+\n");
+	assert_string_equal(stop(), "{\"execute\":\"qmp_capabilities\",\"id\":1} \n"
+				    "{\"execute\":\"query-a\",\"id\":2} \n"
+				    "{\"execute\":\"do\",\"arguments\":{\"what\":\"x\"},\"id\":3} \n"
+				    "{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":"
+				    "\"info \\\"x\\\"\"},\"id\":4} \n"
+				    "{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"f\"},\"id\":5}+\n");
 }
 
 /* One that was given up is answered when nobody waits for it any more. */
@@ -145,7 +150,8 @@ static void test_unplug(void **state)
 	/* The event may come before the answer, and others' events in between. */
 	const char *const lines[] = {READY, GONE("/n") "{\"return\": {}, \"id\": 2}\r\n",
 		"{\"return\": {}, \"id\": 3}\r\n" GONE("/n") GONE("/m/virtio-backend") GONE("/m"),
-		"{\"id\": 4, \"error\": {\"desc\": \"Device o is already in the process of unplug\"}}\r\n" GONE("/o"),
+		"{\"id\": 4, \"error\": {\"desc\": \"Device o is already in the process of "
+		"unplug\"}}\r\n" GONE("/o"),
 		"{\"id\": 5, \"error\": {\"desc\": \"Bus 'pcie.0' does not support hotplugging\"}}\r\n",
 		"{\"return\": {}, \"id\": 6}\r\n" GONE("/other"), NULL};
 
