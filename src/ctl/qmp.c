@@ -173,12 +173,12 @@ static int await_end(struct qmp *q, uint64_t end_ms)
 	int r = 0;
 
 	while (r == 0 && !q->has_come) {
-		json_t *unused = NULL;
+		_cleanup_(json_decref_p) json_t *unused = NULL; /* an answer, to nothing that was asked */
 		char *line;
 
 		r = ctl_lines_wait(&q->lines, end_ms, &line);
 		if (r == 0)
-			r = MIN(take(q, line, 0, &unused), 0); /* nothing has the number 0 */
+			r = MIN(take(q, line, 0, &unused), 0);
 	}
 	if (r < 0)
 		(void)fail(q, r);
