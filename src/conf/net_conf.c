@@ -320,6 +320,15 @@ bool net_conf_has_key(const char *key)
 	return find_key(key);
 }
 
+int net_conf_each_key(int (*fn)(void *ctx, const char *key), void *ctx)
+{
+	int r = 0;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(keys) && r == 0; i++)
+		r = fn(ctx, keys[i].name);
+	return r;
+}
+
 bool net_conf_set(struct net_conf *c, const char *key, const char *value, struct conf_error *e)
 {
 	const struct key *k = find_key(key);

@@ -288,20 +288,31 @@ int network_up(struct host *h, const struct net_conf *given, struct network *ret
 	return r;
 }
 
+/* Names the ports, as many as there is room for. */
 static int check_unused(struct host *h, const struct network *n, struct network_error *e)
 {
-	unsigned int ports = 0;
-	int r = network_count_ports(h, n, &ports);
+	_cleanup_free_ char *ports = NULL;
+	char list[NETWORK_TEXT_BYTES / 2] = "";
+	unsigned int n_ports = 0;
+	size_t at = 0;
+	int r = network_ports(h, n, &ports);
 
-	if (r == -ENODEV || (r == 0 && ports == 0))
+	if (r == -ENODEV || (r == 0 && !*ports))
 		return 0;
 	if (r < 0)
 		return plan_fail(
 			e, r, NULL, "cannot see what is attached to %s: %s", n->conf.bridge, strerror(-r));
+	for (const char *p = ports; *p; p += strlen(p) + 1) {
+		if (at + IFNAMSIZ + 8 < sizeof(list))
+			at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%s", n_ports ? ", " : "", p);
+		else
+			(void)snprintf(list + at, sizeof(list) - at, ", ...");
+		n_ports++;
+	}
 	(void)snprintf(
 		e->mend, sizeof(e->mend), "vmlan down --force %s takes it away from them", n->conf.name);
-	return plan_fail(e, -EBUSY, NULL, "%u %s attached to %s", ports,
-		ports == 1 ? "guest is" : "guests are", n->conf.name);
+	return plan_fail(e, -EBUSY, NULL, "%u %s attached to %s: %s", n_ports,
+		n_ports == 1 ? "guest is" : "guests are", n->conf.name, list);
 }
 
 int network_down(struct host *h, const char *name, bool force, struct network_error *e)
@@ -358,61 +369,103 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-int network_names(struct host *h, char **ret)
+/* Sorted copies, each ended by NUL, the last by two. */
+static int join_names(const char **names, unsigned int n, char **ret)
 {
-	_cleanup_free_ char *list = NULL, *sorted = NULL;
+	size_t size = 1, at = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		size += strlen(names[i]) + 1;
+	*ret = calloc(1, size);
+	if (!*ret)
+		return -ENOMEM;
+	qsort(names, n, sizeof(*names), compare_names);
+	for (unsigned int i = 0; i < n; i++) {
+		memcpy(*ret + at, names[i], strlen(names[i]) + 1);
+		at += strlen(names[i]) + 1;
+	}
+	return 0;
+}
+
+/* Whether an entry of NETWORK_RUN_DIR is a network's folder. */
+static bool is_record(struct host *h, char *name)
+{
+	_cleanup_free_ char *state = NULL;
+	char path[HOST_PATH_BYTES];
+
+	store_path(name, STORE_STATE, path);
+	return h->ops->file_read(h, path, &state) == 0;
+}
+
+/* Whether one of NETWORK_ETC_DIR is a network's file; the suffix is cut off. */
+static bool is_file(struct host *h, char *name)
+{
+	char *dot = strrchr(name, '.');
+
+	if (!dot || strcmp(dot, NETWORK_FILE_SUFFIX) != 0)
+		return false;
+	memset(dot, '\0', strlen(dot));
+	return true;
+}
+
+static int list_names(struct host *h, const char *dir, bool (*is_one)(struct host *h, char *name), char **ret)
+{
+	_cleanup_free_ char *list = NULL;
 	_cleanup_free_ const char **names = NULL;
 	unsigned int n = 0, n_all = 0;
-	size_t at = 0;
-	int r = h->ops->dir_list(h, NETWORK_RUN_DIR, &list);
+	int r = h->ops->dir_list(h, dir, &list);
 
-	if (r == -ENOENT)
-		*ret = calloc(1, 1);
-	if (r < 0)
-		return r == -ENOENT && *ret ? 0 : r;
-	for (const char *p = list; *p; p += strlen(p) + 1)
+	if (r < 0 && r != -ENOENT)
+		return r;
+	for (const char *p = list; p && *p; p += strlen(p) + 1)
 		n_all++;
 	names = calloc(n_all + 1u, sizeof(*names));
 	if (!names)
 		return -ENOMEM;
-	for (const char *p = list; *p; p += strlen(p) + 1) {
-		_cleanup_free_ char *state = NULL;
+	for (char *p = list; p && *p;) {
+		size_t n_bytes = strlen(p) + 1;
 		struct net_conf c;
 		struct conf_error e;
-		char path[HOST_PATH_BYTES];
 
-		store_path(p, STORE_STATE, path);
-		if (net_conf_init(p, &c, &e) && h->ops->file_read(h, path, &state) == 0) {
-			at += strlen(p) + 1;
+		if (is_one(h, p) && net_conf_init(p, &c, &e))
 			names[n++] = p;
-		}
+		p += n_bytes;
 	}
-	qsort(names, n, sizeof(*names), compare_names);
-	sorted = calloc(1, at + 1);
-	if (!sorted)
-		return -ENOMEM;
-	at = 0;
-	for (unsigned int i = 0; i < n; i++) {
-		memcpy(sorted + at, names[i], strlen(names[i]) + 1);
-		at += strlen(names[i]) + 1;
-	}
-	*ret = TAKE_PTR(sorted);
-	return 0;
+	return join_names(names, n, ret);
 }
 
-int network_count_ports(struct host *h, const struct network *n, unsigned int *ret)
+int network_names(struct host *h, char **ret)
+{
+	return list_names(h, NETWORK_RUN_DIR, is_record, ret);
+}
+
+int network_file_names(struct host *h, char **ret)
+{
+	return list_names(h, NETWORK_ETC_DIR, is_file, ret);
+}
+
+void network_file_path(const char *name, char ret[HOST_PATH_BYTES])
+{
+	(void)snprintf(ret, HOST_PATH_BYTES, "%s/%s%s", NETWORK_ETC_DIR, name, NETWORK_FILE_SUFFIX);
+}
+
+int network_ports(struct host *h, const struct network *n, char **ret)
 {
 	_cleanup_free_ struct host_link *links = NULL;
-	unsigned int n_links = 0;
+	_cleanup_free_ const char **names = NULL;
+	unsigned int n_links = 0, n_ports = 0;
 	struct host_link bridge;
 	int r = h->ops->link_find(h, n->conf.bridge, &bridge);
 
 	if (r == 0)
 		r = h->ops->link_list(h, &links, &n_links);
-	*ret = 0;
-	for (unsigned int i = 0; r == 0 && i < n_links; i++)
-		*ret += links[i].master == bridge.index;
-	return r;
+	if (r < 0)
+		return r;
+	names = calloc(n_links + 1u, sizeof(*names));
+	for (unsigned int i = 0; names && i < n_links; i++)
+		if (links[i].master == bridge.index)
+			names[n_ports++] = links[i].name;
+	return names ? join_names(names, n_ports, ret) : -ENOMEM;
 }
 
 /* The network as it will be, checked as a new one would be; in its steps too. */

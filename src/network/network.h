@@ -13,6 +13,8 @@
 
 #define NETWORK_RUN_DIR    "/run/vmlan"
 #define NETWORK_LIB_DIR    "/var/lib/vmlan"
+#define NETWORK_ETC_DIR    "/etc/vmlan" /* NAME.net: conf/net_file.h */
+#define NETWORK_FILE_SUFFIX ".net"
 #define NETWORK_TEXT_BYTES 512
 /* A network's table of rules: the prefix and its name. */
 #define NETWORK_TABLE_PREFIX "vmlan_"
@@ -65,8 +67,11 @@ int network_load(struct host *h, const char *name, struct network *ret, struct n
 int network_look(struct host *h, struct network *n, struct network_error *e);
 /* The names of all on record, sorted: heap, each ended by NUL, the last by two. */
 int network_names(struct host *h, char **ret);
-/* Interfaces that are ports of its bridge. -ENODEV: there is no bridge. */
-int network_count_ports(struct host *h, const struct network *n, unsigned int *ret);
+/* The names of all that have a file in NETWORK_ETC_DIR; the same. */
+int network_file_names(struct host *h, char **ret);
+void network_file_path(const char *name, char ret[HOST_PATH_BYTES]);
+/* Names of the interfaces that are ports of its bridge; the same. -ENODEV: there is no bridge. */
+int network_ports(struct host *h, const struct network *n, char **ret);
 
 /* Changes a list option ("hostfwd", "reserve") of a network that is up. */
 int network_add_option(
