@@ -93,8 +93,13 @@ struct host_ops {
 	int (*table_find)(struct host *h, const char *name, struct host_table *ret);
 	int (*table_put)(struct host *h, const char *name, const char *mark, const char *rules);
 	int (*table_del)(struct host *h, const char *name);
+	/* Whether a table of such rules could be made now; makes none. */
+	int (*table_check)(struct host *h, const char *rules);
 	/* All rules of all tables as libnftables writes them in JSON; heap. */
 	int (*ruleset)(struct host *h, char **ret);
+
+	/* Whether a device can be opened for reading and writing; changes nothing. */
+	int (*device_probe)(struct host *h, const char *path);
 
 	/* Files. A write is whole or not at all, and on disk (with its folder's entry) when it returns. */
 	int (*file_read)(struct host *h, const char *path, char **ret);

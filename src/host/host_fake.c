@@ -400,6 +400,12 @@ static int table_del(struct host *h, const char *name)
 	return delete (f, "table", name);
 }
 
+static int table_check(struct host *h, const char *rules)
+{
+	ENTER(h);
+	return leave(f, find(f, "host", "no-nat") ? -ENOENT : 0);
+}
+
 static int ruleset(struct host *h, char **ret)
 {
 	ENTER(h);
@@ -408,6 +414,14 @@ static int ruleset(struct host *h, char **ret)
 }
 
 /* ------------------------------------------------------------------ files and processes */
+
+static int device_probe(struct host *h, const char *path)
+{
+	ENTER(h);
+	const struct entry *e = find(f, "device", path);
+
+	return leave(f, !e ? -ENOENT : strcmp(e->value, "denied") == 0 ? -EACCES : 0);
+}
 
 static int file_read(struct host *h, const char *path, char **ret)
 {
@@ -549,16 +563,20 @@ static int supervisor_reload(struct host *h, const char *lock_path)
 	return leave(f, find(f, "supervisor", lock_path) ? 0 : -ENOENT);
 }
 
-/* Commands are there, and do nothing. */
+/* Commands are there, say what a test has them say, and do nothing; but those that are "missing". */
 static int run(struct host *h, char *const argv[])
 {
 	ENTER(h);
-	return leave(f, 0);
+	const struct entry *e = find(f, "command", argv[0]);
+
+	if (e)
+		(void)snprintf(h->error, sizeof(h->error), "%s", e->value);
+	return leave(f, e && strcmp(e->value, "missing") == 0 ? 127 : 0);
 }
 
 static const struct host_ops fake_ops = {identity, link_find, link_list, bridge_add, link_set_alias,
 	link_set_up, link_del, port_set_isolated, addr_list, addr_add, addr_del, route_list, sysctl_get,
-	sysctl_set, table_find, table_put, table_del, ruleset, file_read, file_write, file_del, dir_add,
+	sysctl_set, table_find, table_put, table_del, table_check, ruleset, device_probe, file_read, file_write, file_del, dir_add,
 	dir_del, dir_list, lock_take, lock_release, port_probe, supervisor_start, supervisor_find,
 	supervisor_stop, supervisor_reload, run};
 

@@ -121,5 +121,57 @@ def test_unit(lab):
     check(code == 0 and 'up' in said, 'a manager that is gone keeps a network down')
 
 
+def doctor(*args, code=0):
+    """{check: its worst finding}."""
+    order = ('ok', 'unknown', 'warning', 'problem')
+    r = vmlan('doctor', '--json', *args)
+    check(r.returncode == code and r.stderr == '', 'doctor: %d %s' % (r.returncode, r.stderr))
+    found = {}
+    for f in sorted(json.loads(r.stdout), key=lambda f: order.index(f['state'])):
+        found[f['check']] = f
+    return found
+
+
+def test_doctor(lab):
+    """Each fault that can be made here is found, and what is advised mends it; nothing is changed by looking."""
+    lab.host.sysctl('net.bridge.bridge-nf-call-iptables', 0)
+    before = snapshot()
+    said = doctor()
+    check(not [f for f in said.values() if f['state'] == 'problem'], str(said))
+    for fault, name, state in (
+            (('sysctl', '-qw', 'net.ipv4.conf.all.rp_filter=1'), 'rp-filter', 'warning'),
+            (('sysctl', '-qw', 'net.ipv4.ping_group_range=1 0'), 'ping', 'warning'),
+            (('sysctl', '-qw', 'net.bridge.bridge-nf-call-iptables=1'), 'br-netfilter', 'warning')):
+        must(*fault)
+        f = doctor()[name]
+        check(f['state'] == state and f['wanted'], str(f))
+        must('sh', '-c', f['mend'])
+        check(doctor()[name]['state'] == 'ok', '%s does not mend %s' % (f['mend'], name))
+    lab.host.sysctl('net.ipv4.conf.all.rp_filter', 0)
+    with lab.host.udp('0.0.0.0', 53):
+        check('redirected' in doctor()['port-53']['found'], str(doctor()['port-53']))
+    code, said = sh('setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', VMLAN, 'doctor')
+    check(code == 0 and 'only root' in said and re.search('[1-9] could not be looked at', said), said)
+    expect_same(before, 'after doctor')
+
+    f = doctor('lab', code=1)['network']
+    check(f['mend'] == 'vmlan up lab', str(f))
+    good('up', 'lab')
+    check(doctor('lab')['supervisor']['state'] == 'ok', 'a network in order')
+    must('nft', 'add table inet mine; add chain inet mine f { type filter hook forward priority 0; policy drop; }')
+    vm = Guest(lab).dhcp()
+    check(ping(vm.net, SERVER, timeout=0.5) != 0, 'the drop does not')
+    f = doctor('lab', code=1)['firewall']
+    must('sh', '-c', f['mend'])
+    check(ping(vm.net, SERVER) == 0, 'still cut off after: ' + f['mend'])
+    must('nft', 'delete', 'table', 'inet', 'mine')
+    lab.host.ip('addr', 'del', GW + '/24', 'dev', 'lab')
+    f = doctor('lab', code=1)['address']
+    check(f['state'] == 'problem' and GW in f['wanted'], str(f))
+    must('sh', '-c', f['mend'].replace('vmlan', VMLAN))
+    check(doctor('lab')['address']['state'] == 'ok', 'the address is not mended')
+    vm.close()
+
+
 if __name__ == '__main__':
     run_nat([v for k, v in list(globals().items()) if k.startswith('test_')])
