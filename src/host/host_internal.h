@@ -45,6 +45,9 @@ int host_table_check(struct host *h, const char *rules);
 int host_ruleset(struct host *h, char **ret);
 void host_tables_done(struct host_linux *l);
 
+/* host_conntrack.c */
+int host_dnat_end(struct host *h, const struct host_dnat *d);
+
 /* host_files.c */
 int host_sysctl_get(struct host *h, const char *path, char ret[HOST_SYSCTL_BYTES]);
 int host_sysctl_set(struct host *h, const char *path, const char *value);

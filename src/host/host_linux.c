@@ -77,6 +77,7 @@ static const struct host_ops linux_ops = {
 	.table_del = host_table_del,
 	.table_check = host_table_check,
 	.ruleset = host_ruleset,
+	.dnat_end = host_dnat_end,
 	.device_probe = host_device_probe,
 	.file_read = host_file_read,
 	.file_write = host_file_write,

@@ -92,6 +92,19 @@ static int undo_steps(struct host *h, struct network *n, struct network_error *e
 	return first;
 }
 
+/* An entry of the kernel's would lead an open connection to the guest's address for days, whoever has it then. */
+static int end_connections(struct host *h, const struct net_forward *f)
+{
+	struct host_dnat d = {.proto = f->proto,
+		.family = f->guest.family,
+		.port = f->host_port,
+		.to_port = f->guest_port,
+		.n_ports = f->n_ports};
+
+	memcpy(d.to, &f->guest.in6, f->guest.family == AF_INET ? 4 : 16);
+	return h->ops->dnat_end(h, &d);
+}
+
 static int remove_all(struct host *h, struct network *n, struct network_error *e)
 {
 	int r = save(h, n, NETWORK_FALLING, e);
@@ -100,6 +113,8 @@ static int remove_all(struct host *h, struct network *n, struct network_error *e
 		r = undo_steps(h, n, e);
 	if (r < 0)
 		return r;
+	for (unsigned int i = 0; i < n->conf.n_forwards; i++)
+		(void)end_connections(h, &n->conf.forwards[i]); /* or they end by themselves, later */
 	r = store_remove(h, n->conf.name);
 	return r < 0 ? plan_fail(e, r, NULL, "cannot remove the record of %s: %s", n->conf.name, strerror(-r))
 		     : 0;
@@ -504,8 +519,7 @@ static int carry_out(struct host *h, struct network *n, struct network_error *e)
 }
 
 static int change(struct host *h, const char *name, struct network_error *e,
-	int (*edit)(struct host *h, struct network *n, const void *ctx, struct network_error *e),
-	const void *ctx)
+	int (*edit)(struct host *h, struct network *n, void *ctx, struct network_error *e), void *ctx)
 {
 	struct network n;
 	int r;
@@ -534,9 +548,10 @@ static int change(struct host *h, const char *name, struct network_error *e,
 
 struct option {
 	const char *key, *value;
+	struct net_forward gone; /* what was removed; n_ports 0: no forward */
 };
 
-static int add_option(struct host *h, struct network *n, const void *ctx, struct network_error *e)
+static int add_option(struct host *h, struct network *n, void *ctx, struct network_error *e)
 {
 	const struct option *o = ctx;
 	unsigned int n_before = n->conf.n_forwards;
@@ -548,9 +563,9 @@ static int add_option(struct host *h, struct network *n, const void *ctx, struct
 }
 
 /* In the form that it is listed in, or as it was given. */
-static int del_option(struct host *h, struct network *n, const void *ctx, struct network_error *e)
+static int del_option(struct host *h, struct network *n, void *ctx, struct network_error *e)
 {
-	const struct option *o = ctx;
+	struct option *o = ctx;
 	struct net_conf *c = &n->conf;
 	char wanted[NET_VALUE_BYTES], listed[NET_VALUE_BYTES];
 	struct net_forward f;
@@ -577,6 +592,8 @@ static int del_option(struct host *h, struct network *n, const void *ctx, struct
 		net_forward_emit(&c->forwards[i], listed);
 		if (strcmp(wanted, listed) != 0)
 			c->forwards[left++] = c->forwards[i];
+		else
+			o->gone = c->forwards[i];
 	}
 	found = left < c->n_forwards;
 	c->n_forwards = left;
@@ -588,11 +605,18 @@ static int del_option(struct host *h, struct network *n, const void *ctx, struct
 int network_add_option(
 	struct host *h, const char *name, const char *key, const char *value, struct network_error *e)
 {
-	return change(h, name, e, add_option, &(const struct option){key, value});
+	return change(h, name, e, add_option, &(struct option){key, value});
 }
 
 int network_del_option(
 	struct host *h, const char *name, const char *key, const char *value, struct network_error *e)
 {
-	return change(h, name, e, del_option, &(const struct option){key, value});
+	struct option o = {key, value};
+	int r = change(h, name, e, del_option, &o);
+
+	if (r == 0 && o.gone.n_ports)
+		r = end_connections(h, &o.gone);
+	if (r < 0 && !e->text[0])
+		return plan_fail(e, r, NULL, "the forward is removed, but connections by it go on: %s", strerror(-r));
+	return r;
 }

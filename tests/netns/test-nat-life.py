@@ -173,5 +173,59 @@ def test_doctor(lab):
     vm.close()
 
 
+def test_removed_forward(lab):
+    """A connection through a forward ends with it, TCP and UDP, IPv6 too; those of other forwards go on."""
+    net6 = 'fd00:1:2:3::'
+    good('up', 'lab', '--ipv6-net', net6 + '/64', '--hostfwd', 'tcp::5022-%s.2:22' % NET,
+         '--hostfwd', 'tcp::6000-6003-%s.2:7000' % NET, '--hostfwd', 'udp::5053-%s.2:53' % NET,
+         '--hostfwd', 'tcp:[%s]:5022-[%s9]:22' % (HOST_OUT6, net6), '--reserve', '52:54:00:00:03:00=%s.2' % NET)
+    vm = Guest(lab).dhcp()
+    vm.net.ip('addr', 'add', net6 + '9/64', 'dev', 'eth0', 'nodad')
+    vm.net.sh('ip', '-6', 'route', 'add', 'default', 'via', 'fe80::1', 'dev', 'eth0')
+    six = socket.AF_INET6
+
+    def open_one(port, to, addr=HOST_OUT, family=socket.AF_INET):
+        listener = vm.net.listen('::' if family == six else '0.0.0.0', to, family)
+        c = lab.server.connect(addr, port, timeout=CHECK_SECONDS, family=family)
+        s, _ = listener.accept()
+        listener.close()
+        s.settimeout(CHECK_SECONDS)
+        return c, s
+
+    def works(c, s):
+        c.sendall(b'x')
+        return s.recv(1) == b'x'
+
+    def is_reset(c, s):
+        """Our end is told, since the host does not know the connection any more."""
+        def sent():
+            try:
+                c.sendall(b'x')
+            except OSError as e:
+                return e.errno
+            return 0
+        return wait_for('an end', sent) in (errno.ECONNRESET, errno.EPIPE)
+
+    one, kept, moved = open_one(5022, 22), open_one(6000, 7000), open_one(6002, 7002)
+    other = open_one(5022, 22, HOST_OUT6, six)
+    udp, asker = vm.net.udp('0.0.0.0', 53), lab.server.udp()
+    asker.connect((HOST_OUT, 5053))
+    asker.send(b'x')
+    check(udp.recvfrom(9)[0] == b'x' and all(works(*p) for p in (one, kept, moved, other)), 'not open')
+    good('hostfwd', 'remove', 'lab', 'tcp::5022-%s.2:22' % NET)
+    check(is_reset(*one), 'a connection outlives its forward')
+    check(works(*kept) and works(*other), 'a connection by another forward ended')
+    good('hostfwd', 'remove', 'lab', 'tcp:[%s]:5022-[%s9]:22' % (HOST_OUT6, net6))
+    check(is_reset(*other), 'a connection outlives its forward of IPv6')
+    good('hostfwd', 'remove', 'lab', 'udp::5053-%s.2:53' % NET)
+    expect_errno(lambda: [asker.send(b'x'), asker.recv(9)], errno.ECONNREFUSED)
+    check(works(*kept) and works(*moved), 'a connection by another forward ended')
+    vm.close()
+    good('down', 'lab')
+    check(is_reset(*kept) and is_reset(*moved), 'a connection outlives the network')
+    for s in (*one, *kept, *moved, *other, udp, asker):
+        s.close()
+
+
 if __name__ == '__main__':
     run_nat([v for k, v in list(globals().items()) if k.startswith('test_')])

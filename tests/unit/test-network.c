@@ -299,6 +299,8 @@ static void test_changes(void **state)
 		assert_int_equal(
 			network_del_option(x.h, "lab", "hostfwd", "tcp::80-:80", &e), is_there ? 0 : -ENOENT);
 		assert_true(is_there || r < 0);
+		if (is_there)
+			assert_string_equal(host_fake_get(x.h, "ended", "6:80-80"), "192.168.151.2:80");
 		if (r == 0)
 			break;
 	}
