@@ -106,7 +106,7 @@ static int read_file(const struct cli_verb *v, struct host *h, const char *name,
 	network_file_path(name, path);
 	r = h->ops->file_read(h, path, &text);
 	if (r < 0 && r != -ENOENT)
-		(void)fprintf(stderr, "vmlan up: cannot read %s: %s\n", path, strerror(-r));
+		(void)fprintf(stderr, "vmlan %s: cannot read %s: %s\n", v->name, path, strerror(-r));
 	if (r < 0)
 		return r == -ENOENT ? -1 : CLI_FAILED;
 	if (net_file_parse(text, c, &e))
@@ -170,12 +170,19 @@ static int run(const struct cli_verb *v, int argc, char **argv)
 {
 	_cleanup_(cli_args_done) struct cli_args a = {0};
 	_cleanup_(host_linux_free_p) struct host *h = host_linux_new();
+	unsigned int at_name = v == &cli_verb_adopt; /* behind the bridge's */
 	struct up_options o = {0};
 	struct net_conf c = {0};
-	int status = net_cmd_parse(v, argc, argv, &o, 1, 1, 0, &a);
+	struct conf_error e;
+	int status = net_cmd_parse(v, argc, argv, &o, at_name + 1, at_name + 1, at_name, &a);
 
+	if (status < 0 && at_name && !net_conf_set(&o.conf, "bridge", a.words[0], &e)) {
+		cli_print_error(v, NULL, a.words[0], &e);
+		status = CLI_USAGE;
+	}
+	o.conf.adopted = at_name;
 	if (status < 0)
-		status = h ? take_conf(v, h, a.words[0], &o, &c) : CLI_FAILED;
+		status = h ? take_conf(v, h, a.words[at_name], &o, &c) : CLI_FAILED;
 	if (status < 0)
 		status = bring_up(v, h, &c, o.dry_run);
 	net_conf_done(&o.conf);
@@ -188,6 +195,16 @@ const struct cli_verb cli_verb_up = {
 	.synopsis = "[OPTION]... NETWORK",
 	.summary = "set up a network of the kernel's, or mend it",
 	.details = "  Options add to those of /etc/vmlan/NETWORK.net, and prevail over them.",
+	.options = options,
+	.n_options = ARRAY_SIZE(options),
+	.run = run,
+};
+
+const struct cli_verb cli_verb_adopt = {
+	.name = "adopt",
+	.synopsis = "[OPTION]... BRIDGE NETWORK",
+	.summary = "set up a network on a bridge that is there, and stays",
+	.details = "  The options are those of up; the bridge's addresses are the network's.",
 	.options = options,
 	.n_options = ARRAY_SIZE(options),
 	.run = run,

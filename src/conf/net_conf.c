@@ -221,6 +221,7 @@ FLAG_KEY(isolated, isolated)
 FLAG_KEY(restrict, restricted)
 FLAG_KEY(no_ipv6, no_ipv6)
 FLAG_KEY(stp, stp)
+FLAG_KEY(adopt, adopted)
 
 static bool emit_hostfwd(const struct net_conf *c, unsigned int i, char ret[NET_VALUE_BYTES])
 {
@@ -291,6 +292,7 @@ static bool set_reserve(struct net_conf *c, const char *value, struct conf_error
 static const struct key keys[] = {
 	{"mode", set_mode, emit_mode},
 	{"bridge", set_bridge, emit_bridge},
+	{"adopt", set_adopt, emit_adopt},
 	{"net", set_net, emit_net},
 	{"host", set_host, emit_host},
 	{"dhcpstart", set_dhcpstart, emit_dhcpstart},

@@ -661,7 +661,14 @@ void host_fake_set_master(struct host *h, const char *name, const char *bridge)
 {
 	struct host_link *l = must(link_named(fake_of(h), name));
 
-	l->master = ((struct host_link *)must(link_named(fake_of(h), bridge)))->index;
+	l->master = bridge ? ((struct host_link *)must(link_named(fake_of(h), bridge)))->index : 0;
+}
+
+void host_fake_set_alias(struct host *h, const char *name, const char *alias)
+{
+	struct host_link *l = must(link_named(fake_of(h), name));
+
+	(void)snprintf(l->alias, sizeof(l->alias), "%s", alias);
 }
 
 void host_fake_add_addr(struct host *h, const char *name, const char *addr, uint8_t prefix)

@@ -281,31 +281,10 @@ static void check_user_namespaces(struct host *h, struct doctor_finding *f)
 
 /* ------------------------------------------------------------------ ports */
 
-/* Whether somebody has a port of every address, as /proc/net tells: "sl: ADDR:PORT REMOTE STATE ...". */
-static bool port_taken(struct host *h, const char *table, unsigned int port)
-{
-	_cleanup_free_ char *text = NULL;
-	char path[HOST_PATH_BYTES], *next;
-
-	(void)snprintf(path, sizeof(path), "/proc/net/%s", table);
-	if (h->ops->file_read(h, path, &text) < 0)
-		return false;
-	for (char *line = strtok_r(text, "\n", &next); line; line = strtok_r(NULL, "\n", &next)) {
-		unsigned int got = 0, state = 0;
-		char addr[40] = "";
-
-		/* 0A: listening; a UDP socket that is bound is 07. */
-		if (sscanf(line, " %*[0-9]: %39[0-9A-F]:%x %*[0-9A-F]:%*x %x", addr, &got, &state) == 3 &&
-			got == port && strspn(addr, "0") == strlen(addr) && (state == 0x0a || state == 0x07))
-			return true;
-	}
-	return false;
-}
-
 static void check_port_53(struct host *h, struct doctor_finding *f)
 {
-	if (port_taken(h, "udp", DNS_PORT) || port_taken(h, "udp6", DNS_PORT) || port_taken(h, "tcp", DNS_PORT) ||
-		port_taken(h, "tcp6", DNS_PORT))
+	if (plan_port_taken(h, "udp", 0, DNS_PORT) || plan_port_taken(h, "udp6", 0, DNS_PORT) ||
+		plan_port_taken(h, "tcp", 0, DNS_PORT) || plan_port_taken(h, "tcp6", 0, DNS_PORT))
 		found(f, DOCTOR_OK, "a resolver has port 53 of every address; guests' questions are redirected past it");
 	else
 		found(f, DOCTOR_OK, "port 53 is free on addresses to come");
@@ -400,11 +379,31 @@ static void check_step(const struct doctor *d, const struct network *n, const st
 	d->tell(d->ctx, &f);
 }
 
+/* A VPN may have come since. */
+static void check_subnet(const struct doctor *d, const struct network *n)
+{
+	struct doctor_finding f = {.name = "subnet"};
+	struct network_error e;
+	int r = subnet_check(d->host, &n->conf, &e);
+
+	found(&f, DOCTOR_OK, "the network overlaps no address and no route of the host");
+	if (r == -EADDRINUSE) {
+		found(&f, DOCTOR_PROBLEM, "the network %s", e.text);
+		advise(&f, "a network of its own: one of the two is not reached from here", "");
+		(void)snprintf(f.mend, sizeof(f.mend), "vmlan down %s, and vmlan up %s with another --%s", n->conf.name,
+			n->conf.name, e.option);
+	} else if (r < 0) {
+		found(&f, DOCTOR_UNKNOWN, "%s", e.text);
+	}
+	d->tell(d->ctx, &f);
+}
+
 void doctor_check_network(const struct doctor *d, const char *name)
 {
 	struct doctor_finding f = {.name = "network"};
 	struct network_error e;
 	struct network n;
+	bool added;
 	int r = network_load(d->host, name, &n, &e);
 
 	if (r < 0) {
@@ -422,7 +421,8 @@ void doctor_check_network(const struct doctor *d, const char *name)
 		(void)snprintf(f.mend, sizeof(f.mend), "vmlan up %s", name);
 	}
 	d->tell(d->ctx, &f);
-	r = network_look(d->host, &n, &e);
+	check_subnet(d, &n);
+	r = firewall_plan(d->host, &n, &added, &e);
 	for (unsigned int i = 0; i < n.n_steps; i++)
 		check_step(d, &n, &n.steps[i]);
 	if (r == 0) {

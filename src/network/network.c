@@ -57,9 +57,12 @@ static int load(struct host *h, const char *name, struct network *ret, struct ne
 	case -EXDEV:
 		return plan_fail(e, r, NULL, "%s is up in another network namespace", name);
 	case -EPROTO:
-		return plan_fail(e, r, NULL,
-			"the record of %s in %s is not readable for this version of vmlan", name,
-			NETWORK_RUN_DIR);
+		return plan_fail(e, r, NULL, "the record of %s in %s is damaged", name, NETWORK_RUN_DIR);
+	case -EPROTONOSUPPORT:
+		(void)snprintf(e->mend, sizeof(e->mend),
+			"use that version, which vmlan version tells; with it: vmlan down %s", name);
+		return plan_fail(e, r, NULL, "%s was set up by a later version of vmlan than this one, %s", name,
+			VMLAN_VERSION);
 	default:
 		return plan_fail(e, r, NULL, "cannot read the record of %s: %s", name, strerror(-r));
 	}
@@ -168,7 +171,7 @@ int network_plan(struct host *h, const struct net_conf *given, struct network *r
 	int r;
 
 	*e = (struct network_error){0};
-	(void)snprintf(n.mark, sizeof(n.mark), "vmlan:%s", given->name);
+	(void)snprintf(n.mark, sizeof(n.mark), "%s%s", NETWORK_MARK_PREFIX, given->name);
 	r = net_conf_copy(given, &n.conf);
 	if (r == 0)
 		r = h->ops->identity(h, &n.identity);
@@ -258,11 +261,65 @@ static int check_same(const struct net_conf *given, const struct network *n, str
 	return plan_fail(e, -EBUSY, l.missing, "differs from what %s is up with", n->conf.name);
 }
 
+/* The network as it will be, checked as a new one would be; in its steps too. */
+static int replan(struct host *h, struct network *n, struct network_error *e)
+{
+	struct conf_error ce;
+
+	if (!net_conf_check(&n->conf, &ce))
+		return plan_fail(e, -EINVAL, ce.option, "%s", ce.text);
+	return nat_replan(h, n, e);
+}
+
+/* So that rules are found to differ, should we end before they are put. */
+static void forget_tables(struct network *n)
+{
+	for (unsigned int i = 0; i < n->n_steps; i++)
+		if (n->steps[i].kind == &step_table) {
+			json_decref(n->steps[i].after);
+			n->steps[i].after = NULL;
+		}
+}
+
+/* Of an older version of this program: rules and files become ours, and so does the supervisor, which ends here and
+ * is started by the mending. Guests keep what they have. */
+static int take_over(struct host *h, struct network *n, struct network_error *e)
+{
+	int r = replan(h, n, e);
+
+	forget_tables(n);
+	for (unsigned int i = 0; i < n->n_steps && r == 0; i++) {
+		struct step_ctx c = ctx_of(h, n);
+
+		if (n->steps[i].kind != &step_supervisor)
+			continue;
+		r = step_supervisor.undo(&c, &n->steps[i]);
+		r = r < 0 ? step_error(e, &c, r) : 0;
+	}
+	return r;
+}
+
+/* What other firewalls do now, and what has come to overlap the network, such as a VPN's routes. */
+static int look_around(struct host *h, struct network *n, struct network_error *e)
+{
+	struct network_error overlap;
+	bool added;
+	int r = firewall_plan(h, n, &added, e);
+
+	if (r == 0 && subnet_check(h, &n->conf, &overlap) == -EADDRINUSE)
+		r = network_add_note(n,
+			"the network %s by now, so that one of the two is not reached from here; to end that: vmlan down "
+			"%s, and up with another --%s",
+			overlap.text, n->conf.name, overlap.option);
+	return r < 0 && !e->text[0] ? plan_fail(e, r, NULL, "no memory") : r;
+}
+
 static int mend(struct host *h, struct network *n, struct network_error *e)
 {
-	bool added;
-	int r = firewall_plan(h, n, &added, e); /* such steps have nothing to look up before */
+	int r = look_around(h, n, e); /* such steps have nothing to look up before */
 
+	if (r == 0 && n->version < STORE_VERSION)
+		r = take_over(h, n, e);
 	if (r == 0)
 		r = save(h, n, n->phase, e);
 	if (r == 0)
@@ -374,9 +431,8 @@ int network_load(struct host *h, const char *name, struct network *ret, struct n
 
 int network_look(struct host *h, struct network *n, struct network_error *e)
 {
-	bool added;
-
-	return firewall_plan(h, n, &added, e);
+	*e = (struct network_error){0};
+	return look_around(h, n, e);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -483,16 +539,6 @@ int network_ports(struct host *h, const struct network *n, char **ret)
 	return names ? join_names(names, n_ports, ret) : -ENOMEM;
 }
 
-/* The network as it will be, checked as a new one would be; in its steps too. */
-static int replan(struct host *h, struct network *n, struct network_error *e)
-{
-	struct conf_error ce;
-
-	if (!net_conf_check(&n->conf, &ce))
-		return plan_fail(e, -EINVAL, ce.option, "%s", ce.text);
-	return nat_replan(h, n, e);
-}
-
 /* The record first, with what is wanted; then the steps that differ from it. dnsmasq reads its hosts again.
  */
 static int carry_out(struct host *h, struct network *n, struct network_error *e)
@@ -500,13 +546,10 @@ static int carry_out(struct host *h, struct network *n, struct network_error *e)
 	char path[HOST_PATH_BYTES];
 	int r;
 
-	for (unsigned int i = 0; i < n->n_steps; i++)
-		if (n->steps[i].kind ==
-			&step_table) { /* so that it is found to differ, should we end before it is put */
-			json_decref(n->steps[i].after);
-			n->steps[i].after = NULL;
-		}
-	r = save(h, n, n->phase, e);
+	forget_tables(n);
+	r = n->version < STORE_VERSION ? take_over(h, n, e) : 0;
+	if (r == 0)
+		r = save(h, n, n->phase, e);
 	if (r == 0)
 		r = do_steps(h, n, false, e);
 	if (r < 0)

@@ -15,6 +15,8 @@
 #define NETWORK_LIB_DIR    "/var/lib/vmlan"
 #define NETWORK_ETC_DIR    "/etc/vmlan" /* NAME.net: conf/net_file.h */
 #define NETWORK_FILE_SUFFIX ".net"
+/* A network's mark, on what of the host can bear one: the prefix and its name. */
+#define NETWORK_MARK_PREFIX "vmlan:"
 #define NETWORK_TEXT_BYTES 512
 /* A network's table of rules: the prefix and its name. */
 #define NETWORK_TABLE_PREFIX "vmlan_"
@@ -40,6 +42,7 @@ struct step;
 struct network {
 	struct net_conf conf; /* all chosen */
 	enum network_phase phase;
+	int version; /* of the record that it was read from; 0: it was planned just now */
 	char mark[HOST_MARK_BYTES];
 	struct host_identity identity; /* where it was brought up */
 	struct step *steps;            /* heap */

@@ -227,5 +227,199 @@ def test_removed_forward(lab):
         s.close()
 
 
+def pids():
+    """Of supervisors and dnsmasq; zombies have no command line."""
+    found = set()
+    for path in glob.glob('/proc/[0-9]*/cmdline'):
+        with contextlib.suppress(OSError), open(path, 'rb') as f:
+            if re.search(b'^dnsmasq|supervise\0lab', f.read()):
+                found.add(int(path.split('/')[2]))
+    return found
+
+
+def test_older_record(lab):
+    """What an older version set up is taken over by an up: rules, files, supervisor; guests keep their leases."""
+    path = '/run/vmlan/lab/state.json'
+    before = snapshot()
+    good('up', 'lab', '--hostfwd', 'tcp::5022-:22')
+    table = must('nft', 'list', 'table', 'inet', 'vmlan_lab')
+    vm = Guest(lab, name='vm0').dhcp()
+    first = vm.ip
+    old = pids()
+    check(len(old) == 2, str(old))
+    with open(path) as f:
+        state = json.load(f)
+    check(state['version'] == 2, 'another version of records: is there a test of taking over the last one?')
+    rules = next(s for s in state['steps'] if s['kind'] == 'table')
+    rules['args']['rules'] = rules['args']['rules'].replace('masquerade to :1024-65535', 'masquerade')
+    for version, code in ((9, 1), (1, 0)):
+        state['version'] = version
+        write(path, json.dumps(state))
+        r = vmlan('up', 'lab')
+        check(r.returncode == code, r.stderr)
+        if code:
+            check('later version' in r.stderr and 'vmlan down lab' in r.stderr, r.stderr)
+            refused('down', '--force', 'lab', says='later version')
+            check(must('nft', 'list', 'table', 'inet', 'vmlan_lab') == table, 'the rules were touched')
+    check(must('nft', 'list', 'table', 'inet', 'vmlan_lab') == table, 'not the rules of this version')
+    check(len(pids()) == 2 and not old & pids(), 'the old supervisor goes on')
+    check(status() == {} and vm.dhcp().ip == first, vm.log)
+    vm.close()
+    good('down', 'lab')
+    expect_same(before, 'after down')
+
+
+def test_vpn(lab):
+    """One that comes later and overlaps is named by whoever looks."""
+    before = snapshot()
+    good('up', 'lab')
+    lab.host.ip('link', 'add', 'vpn0', 'type', 'veth', 'peer', 'name', 'vpn1')
+    lab.host.ip('link', 'set', 'vpn0', 'up')
+    lab.host.ip('route', 'add', '192.168.0.0/16', 'dev', 'vpn0')
+    for said in (good('status', 'lab'), good('show', 'lab'), vmlan('up', 'lab').stderr):
+        check('overlaps the route 192.168.0.0/16 of vpn0' in said, said)
+    f = doctor('lab', code=1)['subnet']
+    check(f['state'] == 'problem' and 'vpn0' in f['found'] and '--net' in f['mend'], str(f))
+    lab.host.ip('link', 'del', 'vpn0')
+    check('overlaps' not in good('status', 'lab'), 'still')
+    good('down', 'lab')
+    expect_same(before, 'after down')
+
+
+def test_smaller_uplink(lab):
+    """An uplink of MTU 1300: TCP is told at once (MSS), whoever asks by ping is told (path MTU); nothing hangs."""
+    good('up', 'lab')
+    vm = Guest(lab).dhcp()
+    lab.host.ip('link', 'set', 'up0', 'mtu', '1300')
+    try:
+        with lab.server.listen(port=7777) as listener:
+            c = vm.net.connect(SERVER, 7777, timeout=CHECK_SECONDS)
+            s, _ = listener.accept()
+        s.settimeout(CHECK_SECONDS)
+        for end in (c, s):
+            mss = end.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+            check(mss <= 1260, 'the MSS is %d' % mss)
+        for a, b in ((c, s), (s, c)):
+            data = os.urandom(300000)
+            sender = Background(lambda a=a, data=data: a.sendall(data))
+            got = b''
+            while len(got) < len(data) and (more := b.recv(65536)):
+                got += more
+            check(got == data, 'not what was sent came')
+            sender.join()
+        with vm.net.udp(timeout=CHECK_SECONDS) as u:
+            u.setsockopt(socket.IPPROTO_IP, 10, 2)  # IP_MTU_DISCOVER, IP_PMTUDISC_DO
+            u.connect((SERVER, 7778))
+
+            def learnt():
+                with contextlib.suppress(OSError):
+                    u.send(bytes(1400))
+                return u.getsockopt(socket.IPPROTO_IP, 14) == 1300  # IP_MTU
+            wait_for('the path MTU', learnt)
+        c.close()
+        s.close()
+    finally:
+        lab.host.ip('link', 'set', 'up0', 'mtu', '1500')
+    vm.close()
+    good('down', 'lab')
+
+
+def test_leases_by_the_clock(lab):
+    """A lease ends at a time of day: one that ended while nobody ran, or the host slept, is not there any more."""
+    now = int(time.time())
+    write('/var/lib/vmlan/lab/leases', '%d 52:54:00:99:00:01 %s.100 gone *\n%d 52:54:00:99:00:02 %s.101 here *\n' % (
+        now - 60, NET, now + 3600, NET))
+    good('up', 'lab')
+    vm = Guest(lab).dhcp()
+    listed = {x['addr'] for x in json.loads(good('leases', 'lab', '--json'))}
+    check(listed == {NET + '.101', vm.ip}, str(listed))
+    check(vm.resolve('here.lab.internal') == NET + '.101' and not vm.resolve('gone.lab.internal'), 'names of leases')
+    vm.close()
+    good('down', 'lab')
+    must('rm', '-r', '/var/lib/vmlan')
+
+
+def test_adopt(lab):
+    """A bridge with an address and a guest, and a bare one that is down: both are as they were after down."""
+    lab.host.ip('link', 'add', 'br9', 'type', 'bridge')
+    lab.host.ip('link', 'set', 'br9', 'up', 'alias', 'of the office')
+    lab.host.ip('addr', 'add', '10.9.0.3/24', 'dev', 'br9')
+    old = Guest(lab, 'br9', 1)
+    old.net.ip('addr', 'add', '10.9.0.200/24', 'dev', 'eth0')
+    old.net.ip('route', 'add', 'default', 'via', '10.9.0.3')
+    lab.host.ip('link', 'add', 'virbr9', 'type', 'bridge')
+    wait_for('a quiet bridge', lambda: 'tentative' not in must('ip', '-6', 'addr'))
+    before = snapshot()
+    for bridge, net, args in (('br9', '10.9.0', ('--hostfwd', 'tcp::5022-10.9.0.200:22')), ('virbr9', NET, ())):
+        out = good('adopt', bridge, 'lab', *args)
+        check('%s.0/24' % net in out and 'on bridge ' + bridge in out, out)
+        check(status() == {}, str(status()))
+        vm = Guest(lab, bridge, 2).dhcp()
+        check(vm.ip.startswith(net + '.') and ping(vm.net, SERVER) == 0, vm.log)
+        if bridge == 'br9':
+            Echo(old.net, 22)
+            check(vm.router == '10.9.0.3' and ping(old.net, SERVER) == 0, 'who was there before is cut off')
+            check(ask_tcp(lab.server, HOST_OUT, 5022), 'no forward')
+            check(good('down', '--force', 'lab') == '', 'down')
+            vm.close()
+        else:
+            refused('adopt', bridge, 'two', says='a network of ours already')
+            vm.close()
+            good('down', 'lab')
+        expect_same(before, 'after down of ' + bridge)
+    # The bridge has no MAC of its own, and so another one since a port of it has gone.
+    old.net.ip('neigh', 'flush', 'all')
+    wait_for('the old guest to find its bridge', lambda: ping(old.net, '10.9.0.3') == 0)
+    with lab.host.udp('10.9.0.3', 53):
+        refused('adopt', 'br9', 'lab', says='has a name server of its own')
+    refused('adopt', 'br9', 'lab', '--net', '10.8.0.0/24', says='--net is not the bridge')
+    refused('adopt', 'nobr', 'lab', says='no bridge nobr to adopt')
+    refused('up', 'br9', says='vmlan adopt br9 br9')
+    lab.host.ip('link', 'add', 'ifb9', 'type', 'ifb')
+    lab.host.ip('link', 'set', 'ifb9', 'master', 'br9')
+    refused('adopt', 'br9', 'lab', says=('by its port ifb9', '-net bridge,br=br9'))
+    lab.host.ip('link', 'del', 'ifb9')
+    expect_same(before, 'after refusals')
+    with net_file('adopt=yes\nbridge=br9\n'):
+        good('up', 'lab')
+        check('adopt=yes' in good('show', '--file', 'lab'), 'the file')
+        lab.host.ip('link', 'set', 'br9', 'alias', 'mine')
+        check('changed' in status().values(), str(status()))
+        lab.host.ip('addr', 'del', 'fe80::1/64', 'dev', 'br9')
+        good('up', 'lab')
+        check(status() == {}, str(status()))
+        good('down', '--force', 'lab')
+    expect_same(before, 'after a network with a file')
+    old.close()
+    lab.host.ip('link', 'del', 'br9')
+    lab.host.ip('link', 'del', 'virbr9')
+
+
+def test_removal(lab):
+    """What README says of taking vmlan off a host: nothing of it is left."""
+    before = snapshot()
+
+    def left():
+        return must('find', '/run', '/etc', '/var/lib', '-name', '*vmlan*').split()
+    with open(os.path.join(ROOT, 'README.md')) as f:
+        m = re.search(r'leaves the host.*?\n\n((?:    .*\n)+)', f.read(), re.S)
+    commands = [line.strip() for line in m[1].split('\n') if line.strip()]
+    write(ETC + '/lab.net', '[Network]\nhostfwd=tcp::5022-:22\n')
+    for name in ('lab', 'two'):
+        good('up', name)
+    vm = Guest(lab).dhcp()
+    refused('down', '--all', says=('1 guest is attached to lab: ' + vm.port,))
+    check([n['name'] for n in json.loads(good('ls', '--json')) if n['phase'] == 'up'] == ['lab'], good('ls'))
+    refused('down', '--all', 'lab', status=2)
+    refused('down', status=2, says='--all')
+    good('up', 'two')
+    for line in commands:
+        if line.startswith(('vmlan', 'rm')):
+            must('sh', '-c', line.replace('vmlan down', VMLAN + ' down'))
+    vm.close()
+    expect_same(before, 'after removal')
+    check(not left(), 'left: %s' % left())
+
+
 if __name__ == '__main__':
     run_nat([v for k, v in list(globals().items()) if k.startswith('test_')])
