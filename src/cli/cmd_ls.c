@@ -48,7 +48,7 @@ static void list_one(struct host *h, const char *name, json_t *list)
 
 static bool is_in(const char *names, const char *name)
 {
-	for (; *names; names += strlen(names) + 1)
+	for (; names && *names; names += strlen(names) + 1)
 		if (strcmp(names, name) == 0)
 			return true;
 	return false;
@@ -74,12 +74,12 @@ static int run(const struct cli_verb *v, int argc, char **argv)
 		return CLI_FAILED;
 	}
 	list = o.json ? json_array() : NULL;
-	if (!list && (*names || *files))
+	if (!list && ((names && *names) || (files && *files)))
 		(void)printf(
 			"%-16s%-6s%-20s%-16s%-9s%s\n", "NETWORK", "MODE", "NET", "BRIDGE", "STATE", "PORTS");
-	for (const char *name = names; *name; name += strlen(name) + 1)
+	for (const char *name = names; name && *name; name += strlen(name) + 1)
 		list_one(h, name, list);
-	for (const char *name = files; *name; name += strlen(name) + 1)
+	for (const char *name = files; name && *name; name += strlen(name) + 1)
 		if (!is_in(names, name))
 			print_row(name, "-", "-", "down", 0, list);
 	return list ? net_cmd_print_json(list) : net_cmd_finish();

@@ -429,7 +429,8 @@ void doctor_check_network(const struct doctor *d, const char *name)
 		tell_notes(d, &n, true);
 	} else {
 		f = (struct doctor_finding){.name = "firewall"};
-		found(&f, DOCTOR_UNKNOWN, r == -EPERM ? "only root can see the rules of other firewalls" : e.text);
+		found(&f, DOCTOR_UNKNOWN, "%s",
+			r == -EPERM ? "only root can see the rules of other firewalls" : e.text);
 		d->tell(d->ctx, &f);
 	}
 	network_done(&n);
