@@ -27,9 +27,9 @@ static void tell(void *ctx, const struct doctor_finding *f)
 
 	t->n[f->state]++;
 	if (t->list) {
-		(void)json_array_append_new(
-			t->list, json_pack("{ssssssssss}", "check", f->name, "state", doctor_state_names[f->state],
-					 "found", f->found, "wanted", f->wanted, "mend", f->mend));
+		(void)json_array_append_new(t->list,
+			json_pack("{ssssssssss}", "check", f->name, "state", doctor_state_names[f->state],
+				"found", f->found, "wanted", f->wanted, "mend", f->mend));
 		return;
 	}
 	(void)printf("%-8s %-18s %s\n", doctor_state_names[f->state], f->name, f->found);

@@ -46,7 +46,8 @@ static int run(const struct cli_verb *v, int argc, char **argv)
 	if (status >= 0 || !h)
 		return h ? status : CLI_FAILED;
 	if (o.all == (a.n_words == 1)) {
-		cli_usage_error(v, o.all ? "it is either --all or a network" : "a network is missing, or --all");
+		cli_usage_error(
+			v, o.all ? "it is either --all or a network" : "a network is missing, or --all");
 		return CLI_USAGE;
 	}
 	return o.all ? take_all_down(v, h, o.force) : take_down(v, h, a.words[0], o.force);

@@ -13,13 +13,13 @@ static const struct cli_option options[] = {
 	{"json", 0, NULL, "for programs", .flag = offsetof(struct ls_options, json)},
 };
 
-static void print_row(const char *name, const char *net, const char *bridge, const char *state, int n_ports,
-	json_t *list)
+static void print_row(
+	const char *name, const char *net, const char *bridge, const char *state, int n_ports, json_t *list)
 {
 	if (list)
-		(void)json_array_append_new(list,
-			json_pack("{sssssssssssi}", "name", name, "mode", "nat", "net", net, "bridge", bridge,
-				"phase", state, "ports", n_ports));
+		(void)json_array_append_new(
+			list, json_pack("{sssssssssssi}", "name", name, "mode", "nat", "net", net, "bridge",
+				      bridge, "phase", state, "ports", n_ports));
 	else
 		(void)printf("%-16s%-6s%-20s%-16s%-9s%d\n", name, "nat", net, bridge, state, n_ports);
 }
@@ -69,8 +69,8 @@ static int run(const struct cli_verb *v, int argc, char **argv)
 	if (r == 0)
 		r = network_file_names(h, &files);
 	if (r < 0) {
-		(void)fprintf(stderr, "vmlan ls: cannot read %s: %s\n", names ? NETWORK_ETC_DIR : NETWORK_RUN_DIR,
-			strerror(-r));
+		(void)fprintf(stderr, "vmlan ls: cannot read %s: %s\n",
+			names ? NETWORK_ETC_DIR : NETWORK_RUN_DIR, strerror(-r));
 		return CLI_FAILED;
 	}
 	list = o.json ? json_array() : NULL;

@@ -12,7 +12,8 @@ struct show_options {
 };
 
 static const struct cli_option options[] = {
-	{"file", 0, NULL, "its options as a file for /etc/vmlan", .flag = offsetof(struct show_options, file)},
+	{"file", 0, NULL, "its options as a file for /etc/vmlan",
+		.flag = offsetof(struct show_options, file)},
 	{"json", 0, NULL, "for programs", .flag = offsetof(struct show_options, json)},
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* vmlan up: a network of the kernel's, set up or mended. What it is like says its file, if there is one, and over
- * that the options. */
+/* vmlan up: a network of the kernel's, set up or mended. What it is like says its file, if there is one, and
+ * over that the options. */
 #include <arpa/inet.h>
 #include <stdio.h>
 
@@ -95,7 +95,8 @@ static int set_option(void *ctx, const char *key, const char *value)
 	return net_conf_set(ctx, key, value, &e) ? 0 : -EINVAL;
 }
 
-/* The options of its file, if there is one. -1: go on; else the exit status, and the error has been printed. */
+/* The options of its file, if there is one. -1: go on; else the exit status, and the error has been printed.
+ */
 static int read_file(const struct cli_verb *v, struct host *h, const char *name, struct net_conf *c)
 {
 	_cleanup_free_ char *text = NULL;
@@ -118,8 +119,8 @@ static int read_file(const struct cli_verb *v, struct host *h, const char *name,
 }
 
 /* -1: *ret is what the file and the options say together; else the exit status. */
-static int take_conf(
-	const struct cli_verb *v, struct host *h, const char *name, struct up_options *o, struct net_conf *ret)
+static int take_conf(const struct cli_verb *v, struct host *h, const char *name, struct up_options *o,
+	struct net_conf *ret)
 {
 	struct conf_error e;
 	int status;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* dnsmasq's lease file has a line a lease: when it ends, MAC (or IAID), address, name, client identifier; "duid"
- * and its own identifier stand between those of IPv4 and IPv6. */
+/* dnsmasq's lease file has a line a lease: when it ends, MAC (or IAID), address, name, client identifier;
+ * "duid" and its own identifier stand between those of IPv4 and IPv6. */
 #include "net_show.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Parts of a network as people and programs see them. Each prints a list, or appends to a JSON array if there is
- * one. */
+/* Parts of a network as people and programs see them. Each prints a list, or appends to a JSON array if there
+ * is one. */
 #pragma once
 
 #include "network.h"

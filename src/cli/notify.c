@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One datagram, which is all that the protocol is: a library for it would be one more to load for every engine. */
+/* One datagram, which is all that the protocol is: a library for it would be one more to load for every
+ * engine. */
 #include "notify.h"
 
 #include <stdio.h>

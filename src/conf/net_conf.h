@@ -57,7 +57,7 @@ struct net_conf {
 	char domainname[USER_NAME_BYTES];
 	uint16_t mtu; /* 0: 1500 */
 	bool isolated, restricted, no_ipv6, stp;
-	bool adopted; /* the bridge is another's, and is there */
+	bool adopted;                 /* the bridge is another's, and is there */
 	struct net_forward *forwards; /* heap */
 	unsigned int n_forwards;
 	struct net_reserve *reserves; /* heap */

@@ -35,7 +35,8 @@ static int list_key(void *ctx, const char *key)
 
 static bool unknown_key(const struct part *key, struct conf_error *e)
 {
-	(void)conf_fail(e, 0, key->n, "there is no key '%.*s'; the keys are:", (int)MIN(key->n, (size_t)32), key->p);
+	(void)conf_fail(
+		e, 0, key->n, "there is no key '%.*s'; the keys are:", (int)MIN(key->n, (size_t)32), key->p);
 	(void)net_conf_each_key(list_key, e);
 	return false;
 }
@@ -69,8 +70,8 @@ static bool take_line(struct net_conf *c, const struct part *line, bool *in_sect
 	if (line->p[0] == '[') {
 		*in_section = line->n == strlen(NET_FILE_SECTION) &&
 			      memcmp(line->p, NET_FILE_SECTION, line->n) == 0;
-		return *in_section ||
-		       conf_fail(e, 0, line->n, "there is no such section; the only one is %s", NET_FILE_SECTION);
+		return *in_section || conf_fail(e, 0, line->n, "there is no such section; the only one is %s",
+					      NET_FILE_SECTION);
 	}
 	if (!*in_section)
 		return conf_fail(e, 0, line->n, "a line %s has to stand before this one", NET_FILE_SECTION);

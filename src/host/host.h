@@ -66,7 +66,7 @@ struct host_table {
 struct host_dnat {
 	uint8_t proto;
 	int family;
-	uint8_t to[16]; /* network order; the first four bytes of an IPv4 address */
+	uint8_t to[16];                  /* network order; the first four bytes of an IPv4 address */
 	uint16_t port, to_port, n_ports; /* host order; the first ones, and how many */
 };
 

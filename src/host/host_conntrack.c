@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Connections that the kernel translates, by ctnetlink. An entry outlives the rule that made it, for five days if it
- * is a TCP connection: whoever has one goes on past a forward that is gone.
+/* Connections that the kernel translates, by ctnetlink. An entry outlives the rule that made it, for five
+ * days if it is a TCP connection: whoever has one goes on past a forward that is gone.
  *
- * What is to end is collected from a dump and then ended one by one, by its original tuple as the kernel told it;
- * again until a dump has none, since a dump may miss what moves in the table meanwhile. */
+ * What is to end is collected from a dump and then ended one by one, by its original tuple as the kernel told
+ * it; again until a dump has none, since a dump may miss what moves in the table meanwhile. */
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
@@ -25,7 +25,7 @@ struct victims {
 	struct {
 		char tuple[TUPLE_BYTES];
 		uint16_t n_bytes;
-	} *items; /* heap */
+	} * items; /* heap */
 	unsigned int n;
 	bool failed;
 };
@@ -167,7 +167,8 @@ int host_dnat_end(struct host *h, const struct host_dnat *d)
 		for (unsigned int k = 0; r == 0 && k < v.n; k++)
 			r = end_one(&nl, &v, k);
 		free(v.items);
-		if (r == -EINTR) { /* the table changed; the rest of the broken dump may still be on its way */
+		if (r ==
+			-EINTR) { /* the table changed; the rest of the broken dump may still be on its way */
 			netlink_close(&nl);
 			r = netlink_open_protocol(&nl, NETLINK_NETFILTER);
 		} else if (v.n == 0) {

@@ -422,7 +422,8 @@ static int dnat_end(struct host *h, const struct host_dnat *d)
 	char key[64], value[64], addr[INET6_ADDRSTRLEN];
 
 	(void)snprintf(key, sizeof(key), "%u:%u-%u", d->proto, d->port, d->port + d->n_ports - 1u);
-	(void)snprintf(value, sizeof(value), "%s:%u", inet_ntop(d->family, d->to, addr, sizeof(addr)), d->to_port);
+	(void)snprintf(
+		value, sizeof(value), "%s:%u", inet_ntop(d->family, d->to, addr, sizeof(addr)), d->to_port);
 	put(f, "ended", key, value);
 	return leave(f, 0);
 }
@@ -588,9 +589,9 @@ static int run(struct host *h, char *const argv[])
 
 static const struct host_ops fake_ops = {identity, link_find, link_list, bridge_add, link_set_alias,
 	link_set_up, link_del, port_set_isolated, addr_list, addr_add, addr_del, route_list, sysctl_get,
-	sysctl_set, table_find, table_put, table_del, table_check, ruleset, dnat_end, device_probe, file_read, file_write, file_del, dir_add,
-	dir_del, dir_list, lock_take, lock_release, port_probe, supervisor_start, supervisor_find,
-	supervisor_stop, supervisor_reload, run};
+	sysctl_set, table_find, table_put, table_del, table_check, ruleset, dnat_end, device_probe, file_read,
+	file_write, file_del, dir_add, dir_del, dir_list, lock_take, lock_release, port_probe,
+	supervisor_start, supervisor_find, supervisor_stop, supervisor_reload, run};
 
 /* ------------------------------------------------------------------ for tests */
 
@@ -782,7 +783,7 @@ char *host_fake_dump(struct host *h)
 	for (unsigned int i = 0; i < f->n_entries; i++)
 		if (strcmp(f->entries[i].kind, "ended") != 0 &&
 			asprintf(&lines[n++], "%s %s '%s'", f->entries[i].kind, f->entries[i].key,
-			    f->entries[i].value) < 0)
+				f->entries[i].value) < 0)
 			abort();
 	qsort(lines, n, sizeof(*lines), compare);
 	for (unsigned int i = 0; i < n; i++) {

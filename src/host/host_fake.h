@@ -37,6 +37,6 @@ void host_fake_meddle(struct host *h);
 void host_fake_listen(struct host *h, uint16_t port);
 void host_fake_ruleset(struct host *h, const char *json);
 
-/* All of it as sorted lines; heap. Kinds: "link", "addr", "sysctl", "table", "file", "supervisor". Not among them:
- * "ended", key PROTO:FIRST-LAST, for connections of a forward that were ended. */
+/* All of it as sorted lines; heap. Kinds: "link", "addr", "sysctl", "table", "file", "supervisor". Not among
+ * them: "ended", key PROTO:FIRST-LAST, for connections of a forward that were ended. */
 char *host_fake_dump(struct host *h);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A bridge that somebody else made, such as a br0 of the administrator's or a virbr0 whose libvirt has gone, under a
- * network of ours. It is neither made nor removed: its alias becomes our mark, what it has of addresses is what the
- * network has, and what it lacks is added and taken away again (the steps remember which).
+/* A bridge that somebody else made, such as a br0 of the administrator's or a virbr0 whose libvirt has gone,
+ * under a network of ours. It is neither made nor removed: its alias becomes our mark, what it has of
+ * addresses is what the network has, and what it lacks is added and taken away again (the steps remember
+ * which).
  *
- * Refused are bridges on which a DHCP server of ours would do harm: those with a NIC as a port, which are on a LAN that
- * is somebody's, and those that a name server serves already, as libvirt's dnsmasq does. */
+ * Refused are bridges on which a DHCP server of ours would do harm: those with a NIC as a port, which are on
+ * a LAN that is somebody's, and those that a name server serves already, as libvirt's dnsmasq does. */
 #include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,7 +14,8 @@
 
 #define MTU_DEFAULT 1500
 
-static _printf_(4, 5) int refuse(struct network_error *e, const char *mend, const char *option, const char *format, ...)
+static _printf_(4, 5) int refuse(
+	struct network_error *e, const char *mend, const char *option, const char *format, ...)
 {
 	char text[NETWORK_TEXT_BYTES];
 	va_list ap;
@@ -36,9 +38,11 @@ static int look_at_ports(struct host *h, const struct host_link *bridge, struct 
 		if (links[i].master != bridge->index || strcmp(links[i].kind, "tun") == 0 ||
 			strcmp(links[i].kind, "veth") == 0 || strcmp(links[i].kind, "dummy") == 0)
 			continue;
-		(void)snprintf(mend, sizeof(mend), "guests join it as it is, by -net bridge,br=%s", bridge->name);
-		return refuse(e, mend, "bridge", "%s leads to a LAN by its port %s: DHCP of ours would disturb it",
-			bridge->name, links[i].name);
+		(void)snprintf(
+			mend, sizeof(mend), "guests join it as it is, by -net bridge,br=%s", bridge->name);
+		return refuse(e, mend, "bridge",
+			"%s leads to a LAN by its port %s: DHCP of ours would disturb it", bridge->name,
+			links[i].name);
 	}
 	return r;
 }
@@ -52,16 +56,19 @@ static int take_ipv4(const struct host_addr *a, struct net_conf *c, struct netwo
 	memcpy(&addr_be, a->addr, sizeof(addr_be));
 	(void)inet_ntop(AF_INET, &addr_be, text, sizeof(text));
 	if (c->net_be && (c->net_be != (addr_be & mask_be) || c->mask_be != mask_be))
-		return refuse(e, "leave --net out", "net", "is not the bridge's, which has %s/%u", text, a->prefix);
+		return refuse(
+			e, "leave --net out", "net", "is not the bridge's, which has %s/%u", text, a->prefix);
 	if (c->host_be && c->host_be != addr_be)
-		return refuse(e, "leave --host out", "host", "is not the bridge's address, which is %s", text);
+		return refuse(
+			e, "leave --host out", "host", "is not the bridge's address, which is %s", text);
 	c->net_be = addr_be & mask_be;
 	c->mask_be = mask_be;
 	c->host_be = addr_be;
 	return 0;
 }
 
-static int take_addresses(struct host *h, const struct host_link *bridge, struct net_conf *c, struct network_error *e)
+static int take_addresses(
+	struct host *h, const struct host_link *bridge, struct net_conf *c, struct network_error *e)
 {
 	_cleanup_free_ struct host_addr *all = NULL;
 	unsigned int n = 0, n_ipv4 = 0;
@@ -73,9 +80,11 @@ static int take_addresses(struct host *h, const struct host_link *bridge, struct
 		if (all[i].ifindex != bridge->index)
 			continue;
 		if (all[i].family == AF_INET && n_ipv4++)
-			return refuse(e, "", "bridge", "%s has several IPv4 addresses, and a network one", bridge->name);
+			return refuse(e, "", "bridge", "%s has several IPv4 addresses, and a network one",
+				bridge->name);
 		if (all[i].family == AF_INET && (all[i].prefix < 8 || all[i].prefix > 30))
-			return refuse(e, "", "bridge", "%s has an address of a /%u", bridge->name, all[i].prefix);
+			return refuse(
+				e, "", "bridge", "%s has an address of a /%u", bridge->name, all[i].prefix);
 		if (all[i].family == AF_INET)
 			r = take_ipv4(&all[i], c, e);
 		else if (all[i].prefix == 64 && !(a[0] == 0xfe && (a[1] & 0xc0) == 0x80) &&
@@ -93,7 +102,8 @@ int adopt_look(struct host *h, struct net_conf *c, struct network_error *e)
 	if (r == -ENODEV || (r == 0 && strcmp(l.kind, "bridge") != 0))
 		return plan_fail(e, -ENODEV, "bridge", "there is no bridge %s to adopt", c->bridge);
 	if (r == 0 && strncmp(l.alias, NETWORK_MARK_PREFIX, strlen(NETWORK_MARK_PREFIX)) == 0)
-		return plan_fail(e, -EEXIST, "bridge", "%s is a network of ours already (%s)", c->bridge, l.alias);
+		return plan_fail(
+			e, -EEXIST, "bridge", "%s is a network of ours already (%s)", c->bridge, l.alias);
 	if (r == 0 && c->mtu && c->mtu != l.mtu)
 		return refuse(e, "leave --mtu out", "mtu", "is not the bridge's, which is %u", l.mtu);
 	if (r == 0 && c->stp)
@@ -106,7 +116,8 @@ int adopt_look(struct host *h, struct net_conf *c, struct network_error *e)
 		r = take_addresses(h, &l, c, e);
 	if (r == 0 && c->host_be && plan_port_taken(h, "udp", c->host_be, 53))
 		return refuse(e, "end that one first, without its bridge", "bridge",
-			"%s has a name server of its own (libvirt's?), and so a DHCP server: two contradict each other",
+			"%s has a name server of its own (libvirt's?), and so a DHCP server: two contradict "
+			"each other",
 			c->bridge);
 	return r < 0 && !e->text[0] ? plan_fail(e, r, NULL, "cannot look at the bridge %s", c->bridge) : r;
 }
@@ -160,7 +171,8 @@ static int apply(struct step_ctx *c, struct step *s)
 		r = -ENODEV;
 	if (r == 0 && strcmp(l.alias, c->mark) != 0)
 		r = c->host->ops->link_set_alias(c->host, l.index, c->mark);
-	return step_failed(c, r, r == -ENODEV ? "there is no bridge %s any more" : "cannot mark the bridge %s", name);
+	return step_failed(
+		c, r, r == -ENODEV ? "there is no bridge %s any more" : "cannot mark the bridge %s", name);
 }
 
 static int undo(struct step_ctx *c, const struct step *s)
@@ -170,7 +182,8 @@ static int undo(struct step_ctx *c, const struct step *s)
 
 	if (r == 0 && strcmp(l.alias, c->mark) == 0)
 		r = c->host->ops->link_set_alias(c->host, l.index, alias_before(s));
-	return step_failed(c, r == -ENODEV ? 0 : r, "cannot give the bridge %s its alias back", step_text(s, "name"));
+	return step_failed(
+		c, r == -ENODEV ? 0 : r, "cannot give the bridge %s its alias back", step_text(s, "name"));
 }
 
 const struct step_kind step_adopt = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A table of checks, each of which fills in one finding; and what is found by the parts that have to know it anyway:
- * the look at other firewalls (firewall.c), and a network's own steps. */
+/* A table of checks, each of which fills in one finding; and what is found by the parts that have to know it
+ * anyway: the look at other firewalls (firewall.c), and a network's own steps. */
 #include "doctor.h"
 
 #include <assert.h>
@@ -11,7 +11,7 @@
 
 #define DNS_PORT     53
 #define PLACEHOLDER  "NETWORK" /* in commands about a network that is not there yet */
-#define QEMU_MAJOR   7         /* the first that has -netdev stream, and vhost-user that reconnects as we need it */
+#define QEMU_MAJOR   7 /* the first that has -netdev stream, and vhost-user that reconnects as we need it */
 #define QEMU_MINOR   2
 #define OUTPUT_WORDS 60
 
@@ -40,7 +40,8 @@ static void advise(struct doctor_finding *f, const char *wanted, const char *men
 /* ------------------------------------------------------------------ devices */
 
 /* missing: what it means that there is none. */
-static bool check_device(struct host *h, struct doctor_finding *f, const char *path, enum doctor_state missing)
+static bool check_device(
+	struct host *h, struct doctor_finding *f, const char *path, enum doctor_state missing)
 {
 	int r = h->ops->device_probe(h, path);
 
@@ -68,7 +69,8 @@ static void check_vhost_net(struct host *h, struct doctor_finding *f)
 	if (check_device(h, f, "/dev/vhost-net", DOCTOR_WARNING))
 		advise(f, "that QEMU's user may have the kernel move frames", "usermod -aG kvm $USER");
 	else if (f->state != DOCTOR_OK)
-		advise(f, "virtio frames of taps moved by the kernel; QEMU does it more slowly", "modprobe vhost_net");
+		advise(f, "virtio frames of taps moved by the kernel; QEMU does it more slowly",
+			"modprobe vhost_net");
 }
 
 static void check_kvm(struct host *h, struct doctor_finding *f)
@@ -113,14 +115,16 @@ static void check_dnsmasq(struct host *h, struct doctor_finding *f)
 		return;
 	}
 	found(f, DOCTOR_PROBLEM, "there is no dnsmasq");
-	advise(f, "dnsmasq, which serves DHCP and DNS on nat networks (and not its service, which takes port 53)",
+	advise(f,
+		"dnsmasq, which serves DHCP and DNS on nat networks (and not its service, which takes port "
+		"53)",
 		"apt-get install dnsmasq-base");
 }
 
 static void check_qemu(struct host *h, struct doctor_finding *f)
 {
-	static const char *const names[] = {"qemu-system-x86_64", "qemu-kvm", "kvm", "qemu-system-aarch64",
-		"/usr/libexec/qemu-kvm"};
+	static const char *const names[] = {
+		"qemu-system-x86_64", "qemu-kvm", "kvm", "qemu-system-aarch64", "/usr/libexec/qemu-kvm"};
 	char version[OUTPUT_WORDS] = "";
 	unsigned int major = 0, minor = 0, i = 0;
 	const char *number;
@@ -137,7 +141,8 @@ static void check_qemu(struct host *h, struct doctor_finding *f)
 		found(f, DOCTOR_UNKNOWN, "%s does not say its version", names[i]);
 	} else if (major < QEMU_MAJOR || (major == QEMU_MAJOR && minor < QEMU_MINOR)) {
 		found(f, DOCTOR_WARNING, "%s is %s", names[i], version);
-		advise(f, "7.2 or newer for user-mode networks; older ones can have taps", "apt-get install qemu-system-x86");
+		advise(f, "7.2 or newer for user-mode networks; older ones can have taps",
+			"apt-get install qemu-system-x86");
 	} else {
 		found(f, DOCTOR_OK, "%s is %s", names[i], version);
 	}
@@ -149,7 +154,8 @@ static bool list_has(struct host *h, const char *release, const char *list, cons
 	_cleanup_free_ char *text = NULL;
 	char path[HOST_PATH_BYTES], name[64];
 
-	(void)snprintf(path, sizeof(path), "/lib/modules/%.*s/%s", (int)strcspn(release, "\n"), release, list);
+	(void)snprintf(
+		path, sizeof(path), "/lib/modules/%.*s/%s", (int)strcspn(release, "\n"), release, list);
 	(void)snprintf(name, sizeof(name), "/%s.ko", module);
 	return h->ops->file_read(h, path, &text) == 0 && strstr(text, name);
 }
@@ -163,7 +169,8 @@ static void check_bridge(struct host *h, struct doctor_finding *f)
 		return;
 	}
 	if (h->ops->file_read(h, "/proc/sys/kernel/osrelease", &release) == 0 &&
-		(list_has(h, release, "modules.dep", "bridge") || list_has(h, release, "modules.builtin", "bridge"))) {
+		(list_has(h, release, "modules.dep", "bridge") ||
+			list_has(h, release, "modules.builtin", "bridge"))) {
 		found(f, DOCTOR_OK, "the kernel has bridges, loaded when the first is made");
 		return;
 	}
@@ -185,7 +192,8 @@ static void check_masquerade(struct host *h, struct doctor_finding *f)
 		found(f, DOCTOR_PROBLEM, "%s", h->error);
 		advise(f, "libnftables, for nat networks", "apt-get install libnftables1");
 	} else {
-		found(f, DOCTOR_PROBLEM, "the kernel refuses rules that masquerade: %s", h->error[0] ? h->error : strerror(-r));
+		found(f, DOCTOR_PROBLEM, "the kernel refuses rules that masquerade: %s",
+			h->error[0] ? h->error : strerror(-r));
 		advise(f, "masquerading, for nat networks", "modprobe -a nf_tables nft_chain_nat nft_masq");
 	}
 	h->error[0] = '\0';
@@ -218,7 +226,8 @@ static void check_rp_filter(struct host *h, struct doctor_finding *f)
 	found(f, value[0] == '1' ? DOCTOR_WARNING : DOCTOR_OK, "net.ipv4.conf.all.rp_filter is %s", value);
 	if (f->state != DOCTOR_OK)
 		advise(f,
-			"0, or 2 (loose): with several uplinks, answers by another one than the route's are dropped",
+			"0, or 2 (loose): with several uplinks, answers by another one than the route's are "
+			"dropped",
 			"sysctl -w net.ipv4.conf.all.rp_filter=2");
 }
 
@@ -228,12 +237,14 @@ static void check_br_netfilter(struct host *h, struct doctor_finding *f)
 	int r = h->ops->sysctl_get(h, "net/bridge/bridge-nf-call-iptables", value);
 
 	if (r < 0 || value[0] != '1') {
-		found(f, DOCTOR_OK, r < 0 ? "br_netfilter is not loaded" : "net.bridge.bridge-nf-call-iptables is 0");
+		found(f, DOCTOR_OK,
+			r < 0 ? "br_netfilter is not loaded" : "net.bridge.bridge-nf-call-iptables is 0");
 		return;
 	}
 	found(f, DOCTOR_WARNING, "net.bridge.bridge-nf-call-iptables is 1");
 	advise(f,
-		"0: the host's rules drop frames between guests of one bridge, and a guest does not reach itself by a forward",
+		"0: the host's rules drop frames between guests of one bridge, and a guest does not reach "
+		"itself by a forward",
 		"sysctl -w net.bridge.bridge-nf-call-iptables=0");
 }
 
@@ -250,7 +261,8 @@ static void check_ping(struct host *h, struct doctor_finding *f)
 	found(f, first <= getegid() && getegid() <= last ? DOCTOR_OK : DOCTOR_WARNING,
 		"net.ipv4.ping_group_range is %llu %llu, and this user's group %u", first, last, getegid());
 	if (f->state != DOCTOR_OK)
-		advise(f, "a range with it: guests of user-mode networks cannot ping beyond the host otherwise",
+		advise(f,
+			"a range with it: guests of user-mode networks cannot ping beyond the host otherwise",
 			"sysctl -w net.ipv4.ping_group_range='0 2147483647'");
 }
 
@@ -262,18 +274,22 @@ static void check_user_namespaces(struct host *h, struct doctor_finding *f)
 		{"user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=15000"},
 		{"kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"},
 		{"kernel/apparmor_restrict_unprivileged_userns", "1",
-			"apparmor_parser -r /etc/apparmor.d/vmlan (vmlan's profile, from its folder apparmor)"},
+			"apparmor_parser -r /etc/apparmor.d/vmlan (vmlan's profile, from its folder "
+			"apparmor)"},
 	};
 	char value[HOST_SYSCTL_BYTES];
 
 	found(f, DOCTOR_OK, "users may make namespaces");
 	for (unsigned int i = 0; i < ARRAY_SIZE(switches); i++) {
-		if (h->ops->sysctl_get(h, switches[i].path, value) < 0 || strcmp(value, switches[i].forbids) != 0)
+		if (h->ops->sysctl_get(h, switches[i].path, value) < 0 ||
+			strcmp(value, switches[i].forbids) != 0)
 			continue;
 		found(f, DOCTOR_WARNING, "%s is %s", switches[i].path, value);
 		for (char *p = strchr(f->found, '/'); p; p = strchr(p, '/'))
 			*p = '.';
-		advise(f, "namespaces for users: user-mode networks hide the file system from their engine with them",
+		advise(f,
+			"namespaces for users: user-mode networks hide the file system from their engine "
+			"with them",
 			switches[i].mend);
 		return;
 	}
@@ -285,7 +301,8 @@ static void check_port_53(struct host *h, struct doctor_finding *f)
 {
 	if (plan_port_taken(h, "udp", 0, DNS_PORT) || plan_port_taken(h, "udp6", 0, DNS_PORT) ||
 		plan_port_taken(h, "tcp", 0, DNS_PORT) || plan_port_taken(h, "tcp6", 0, DNS_PORT))
-		found(f, DOCTOR_OK, "a resolver has port 53 of every address; guests' questions are redirected past it");
+		found(f, DOCTOR_OK,
+			"a resolver has port 53 of every address; guests' questions are redirected past it");
 	else
 		found(f, DOCTOR_OK, "port 53 is free on addresses to come");
 }
@@ -304,7 +321,8 @@ static void tell_note(const struct doctor *d, const char *note, bool is_up)
 		if (!mend)
 			continue;
 		/* What drops guests' packets is a problem where there are guests. */
-		found(&f, i == 0 && is_up ? DOCTOR_PROBLEM : DOCTOR_WARNING, "%.*s", (int)(mend - note), note);
+		found(&f, i == 0 && is_up ? DOCTOR_PROBLEM : DOCTOR_WARNING, "%.*s", (int)(mend - note),
+			note);
 		advise(&f, "that guests' packets pass", mend + strlen(before[i]));
 	}
 	if (!mend)
@@ -345,7 +363,8 @@ static void check_firewalls(const struct doctor *d)
 	else if (r < 0)
 		found(&f, DOCTOR_UNKNOWN, "%s", e.text);
 	else if (added)
-		found(&f, DOCTOR_OK, "Docker's FORWARD drops; networks have rules of their own in DOCKER-USER");
+		found(&f, DOCTOR_OK,
+			"Docker's FORWARD drops; networks have rules of their own in DOCKER-USER");
 	if (r < 0 || added)
 		d->tell(d->ctx, &f);
 	if (r == 0 && (n.n_notes > 0 || !added))
@@ -390,8 +409,8 @@ static void check_subnet(const struct doctor *d, const struct network *n)
 	if (r == -EADDRINUSE) {
 		found(&f, DOCTOR_PROBLEM, "the network %s", e.text);
 		advise(&f, "a network of its own: one of the two is not reached from here", "");
-		(void)snprintf(f.mend, sizeof(f.mend), "vmlan down %s, and vmlan up %s with another --%s", n->conf.name,
-			n->conf.name, e.option);
+		(void)snprintf(f.mend, sizeof(f.mend), "vmlan down %s, and vmlan up %s with another --%s",
+			n->conf.name, n->conf.name, e.option);
 	} else if (r < 0) {
 		found(&f, DOCTOR_UNKNOWN, "%s", e.text);
 	}
@@ -456,7 +475,8 @@ static void check_networks(const struct doctor *d)
 
 			found(&one, DOCTOR_PROBLEM, "%s", r < 0 ? e.text : "");
 			if (r == 0)
-				found(&one, DOCTOR_PROBLEM, "%s was left half way: %s", name, network_phase_names[n.phase]);
+				found(&one, DOCTOR_PROBLEM, "%s was left half way: %s", name,
+					network_phase_names[n.phase]);
 			advise(&one, "networks that are up, or are not there", r < 0 ? e.mend : "");
 			if (r == 0)
 				(void)snprintf(one.mend, sizeof(one.mend), "vmlan down %s", name);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What of a host, or of a network on it, is not as guests need it, and the command that mends it. Changes nothing,
- * and does as much as it can without root. */
+/* What of a host, or of a network on it, is not as guests need it, and the command that mends it. Changes
+ * nothing, and does as much as it can without root. */
 #pragma once
 
 #include "network.h"

@@ -79,7 +79,8 @@ static int check_free(struct host *h, const struct net_conf *c, struct network_e
 
 	if (r == 0) {
 		(void)snprintf(e->mend, sizeof(e->mend),
-			"choose another name with --bridge, or take that one if it is a bridge: vmlan adopt %s %s",
+			"choose another name with --bridge, or take that one if it is a bridge: vmlan adopt "
+			"%s %s",
 			c->bridge, c->name);
 		return plan_fail(e, -EEXIST, "bridge", "there is an interface %s already", c->bridge);
 	}
@@ -121,8 +122,9 @@ static int add_address(struct network *n, int family, const void *addr, int pref
 	char text[INET6_ADDRSTRLEN];
 
 	return network_add_step(n, &step_address,
-		json_pack("{sssssisi}", "dev", n->conf.bridge, "addr", inet_ntop(family, addr, text, sizeof(text)),
-			"prefix", prefix, "adopted", n->conf.adopted));
+		json_pack("{sssssisi}", "dev", n->conf.bridge, "addr",
+			inet_ntop(family, addr, text, sizeof(text)), "prefix", prefix, "adopted",
+			n->conf.adopted));
 }
 
 static int add_bridge(struct host *h, struct network *n)
@@ -180,7 +182,8 @@ static int add_link(struct host *h, struct network *n)
 	if (r == 0)
 		r = add_sysctl(h, n, "ipv4", "route_localnet", "1");
 	if (r == 0)
-		r = network_add_step(n, &step_link_up, json_pack("{sssi}", "dev", c->bridge, "adopted", c->adopted));
+		r = network_add_step(
+			n, &step_link_up, json_pack("{sssi}", "dev", c->bridge, "adopted", c->adopted));
 	if (r == 0)
 		r = add_address(n, AF_INET, &c->host_be, (int)net_conf_prefix(c));
 	if (r == 0 && !c->no_ipv6)

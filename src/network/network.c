@@ -61,8 +61,8 @@ static int load(struct host *h, const char *name, struct network *ret, struct ne
 	case -EPROTONOSUPPORT:
 		(void)snprintf(e->mend, sizeof(e->mend),
 			"use that version, which vmlan version tells; with it: vmlan down %s", name);
-		return plan_fail(e, r, NULL, "%s was set up by a later version of vmlan than this one, %s", name,
-			VMLAN_VERSION);
+		return plan_fail(e, r, NULL, "%s was set up by a later version of vmlan than this one, %s",
+			name, VMLAN_VERSION);
 	default:
 		return plan_fail(e, r, NULL, "cannot read the record of %s: %s", name, strerror(-r));
 	}
@@ -95,7 +95,8 @@ static int undo_steps(struct host *h, struct network *n, struct network_error *e
 	return first;
 }
 
-/* An entry of the kernel's would lead an open connection to the guest's address for days, whoever has it then. */
+/* An entry of the kernel's would lead an open connection to the guest's address for days, whoever has it
+ * then. */
 static int end_connections(struct host *h, const struct net_forward *f)
 {
 	struct host_dnat d = {.proto = f->proto,
@@ -281,8 +282,8 @@ static void forget_tables(struct network *n)
 		}
 }
 
-/* Of an older version of this program: rules and files become ours, and so does the supervisor, which ends here and
- * is started by the mending. Guests keep what they have. */
+/* Of an older version of this program: rules and files become ours, and so does the supervisor, which ends
+ * here and is started by the mending. Guests keep what they have. */
 static int take_over(struct host *h, struct network *n, struct network_error *e)
 {
 	int r = replan(h, n, e);
@@ -308,7 +309,8 @@ static int look_around(struct host *h, struct network *n, struct network_error *
 
 	if (r == 0 && subnet_check(h, &n->conf, &overlap) == -EADDRINUSE)
 		r = network_add_note(n,
-			"the network %s by now, so that one of the two is not reached from here; to end that: vmlan down "
+			"the network %s by now, so that one of the two is not reached from here; to end "
+			"that: vmlan down "
 			"%s, and up with another --%s",
 			overlap.text, n->conf.name, overlap.option);
 	return r < 0 && !e->text[0] ? plan_fail(e, r, NULL, "no memory") : r;
@@ -660,6 +662,7 @@ int network_del_option(
 	if (r == 0 && o.gone.n_ports)
 		r = end_connections(h, &o.gone);
 	if (r < 0 && !e->text[0])
-		return plan_fail(e, r, NULL, "the forward is removed, but connections by it go on: %s", strerror(-r));
+		return plan_fail(
+			e, r, NULL, "the forward is removed, but connections by it go on: %s", strerror(-r));
 	return r;
 }

@@ -13,7 +13,7 @@
 
 #define NETWORK_RUN_DIR    "/run/vmlan"
 #define NETWORK_LIB_DIR    "/var/lib/vmlan"
-#define NETWORK_ETC_DIR    "/etc/vmlan" /* NAME.net: conf/net_file.h */
+#define NETWORK_ETC_DIR     "/etc/vmlan" /* NAME.net: conf/net_file.h */
 #define NETWORK_FILE_SUFFIX ".net"
 /* A network's mark, on what of the host can bear one: the prefix and its name. */
 #define NETWORK_MARK_PREFIX "vmlan:"

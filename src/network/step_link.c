@@ -257,8 +257,8 @@ static int undo_address(struct step_ctx *c, const struct step *s)
 	}
 	if (r > 0)
 		r = c->host->ops->addr_del(c->host, &a);
-	return step_failed(c, r == -ENODEV || r == -EADDRNOTAVAIL ? 0 : r, "cannot take the address %s from %s",
-		step_text(s, "addr"), step_text(s, "dev"));
+	return step_failed(c, r == -ENODEV || r == -EADDRNOTAVAIL ? 0 : r,
+		"cannot take the address %s from %s", step_text(s, "addr"), step_text(s, "dev"));
 }
 
 static int apply_address(struct step_ctx *c, struct step *s)

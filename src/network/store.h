@@ -4,8 +4,9 @@
 
 #include "network.h"
 
-/* Of records: 1 up to the first release; 2 has adopted bridges. Older ones are read, and written anew by an up
- * (take_over() in network.c). Whatever a new plan would do otherwise on a host is a reason for another number. */
+/* Of records: 1 up to the first release; 2 has adopted bridges. Older ones are read, and written anew by an
+ * up (take_over() in network.c). Whatever a new plan would do otherwise on a host is a reason for another
+ * number. */
 #define STORE_VERSION    2
 #define STORE_LOCK       NETWORK_RUN_DIR "/lock"
 #define STORE_STATE      "state.json"

@@ -90,26 +90,33 @@ static void test_each_fault(void **state)
 		enum doctor_state state;
 		const char *found, *mend;
 	} faults[] = {
-		{"device", "/dev/net/tun", NULL, "tun", DOCTOR_PROBLEM, "there is no /dev/net/tun", "modprobe tun"},
-		{"device", "/dev/net/tun", "denied", "tun", DOCTOR_WARNING, "may not open", "chmod 666 /dev/net/tun"},
-		{"device", "/dev/vhost-net", NULL, "vhost-net", DOCTOR_WARNING, "no /dev/vhost-net", "modprobe vhost_net"},
+		{"device", "/dev/net/tun", NULL, "tun", DOCTOR_PROBLEM, "there is no /dev/net/tun",
+			"modprobe tun"},
+		{"device", "/dev/net/tun", "denied", "tun", DOCTOR_WARNING, "may not open",
+			"chmod 666 /dev/net/tun"},
+		{"device", "/dev/vhost-net", NULL, "vhost-net", DOCTOR_WARNING, "no /dev/vhost-net",
+			"modprobe vhost_net"},
 		{"device", "/dev/kvm", "denied", "kvm", DOCTOR_WARNING, "may not open /dev/kvm", "usermod"},
 		{"dir", "/sys/module/bridge", NULL, "bridge", DOCTOR_WARNING, "bridge", "modprobe bridge"},
-		{"command", "qemu-system-x86_64", "QEMU emulator version 7.1.9", "qemu", DOCTOR_WARNING, "7.1.9", "apt"},
+		{"command", "qemu-system-x86_64", "QEMU emulator version 7.1.9", "qemu", DOCTOR_WARNING,
+			"7.1.9", "apt"},
 		{"command", "qemu-system-x86_64", "nonsense", "qemu", DOCTOR_UNKNOWN, "does not say", ""},
-		{"sysctl", "net/ipv4/conf/all/rp_filter", "1", "rp-filter", DOCTOR_WARNING, "is 1", "rp_filter=2"},
-		{"sysctl", "net/ipv4/ping_group_range", "1\t0", "ping", DOCTOR_WARNING, "1 0", "ping_group_range="},
+		{"sysctl", "net/ipv4/conf/all/rp_filter", "1", "rp-filter", DOCTOR_WARNING, "is 1",
+			"rp_filter=2"},
+		{"sysctl", "net/ipv4/ping_group_range", "1\t0", "ping", DOCTOR_WARNING, "1 0",
+			"ping_group_range="},
 		{"sysctl", "net/bridge/bridge-nf-call-iptables", "1", "br-netfilter", DOCTOR_WARNING, "is 1",
 			"bridge-nf-call-iptables=0"},
 		{"sysctl", "user/max_user_namespaces", "0", "user-namespaces", DOCTOR_WARNING,
 			"user.max_user_namespaces is 0", "sysctl -w user.max_user_namespaces"},
-		{"sysctl", "kernel/apparmor_restrict_unprivileged_userns", "1", "user-namespaces", DOCTOR_WARNING, "is 1",
-			"apparmor_parser"},
+		{"sysctl", "kernel/apparmor_restrict_unprivileged_userns", "1", "user-namespaces",
+			DOCTOR_WARNING, "is 1", "apparmor_parser"},
 		{"host", "no-nat", "", "masquerade", DOCTOR_PROBLEM, "refuses", "nft_masq"},
-		{"file", "/proc/net/udp", "  sl\n   5: 00000000:0035 00000000:0000 07 0\n", "port-53", DOCTOR_OK,
-			"redirected", ""},
-		{"file", "/proc/net/tcp6", "  sl\n  5: 00000000000000000000000000000000:0035 "
-					   "00000000000000000000000000000000:0000 0A 0\n",
+		{"file", "/proc/net/udp", "  sl\n   5: 00000000:0035 00000000:0000 07 0\n", "port-53",
+			DOCTOR_OK, "redirected", ""},
+		{"file", "/proc/net/tcp6",
+			"  sl\n  5: 00000000000000000000000000000000:0035 "
+			"00000000000000000000000000000000:0000 0A 0\n",
 			"port-53", DOCTOR_OK, "redirected", ""},
 	};
 
@@ -123,15 +130,16 @@ static void test_each_fault(void **state)
 		f = get(&t, faults[i].check);
 		if (f->state != faults[i].state || !strstr(f->found, faults[i].found) ||
 			!strstr(f->mend, faults[i].mend))
-			fail_msg("%s %s: %d, %s, %s", faults[i].key, faults[i].check, f->state, f->found, f->mend);
+			fail_msg("%s %s: %d, %s, %s", faults[i].key, faults[i].check, f->state, f->found,
+				f->mend);
 		host_fake_free(h);
 	}
 }
 
 static void test_programs_missing(void **state)
 {
-	static const char *const programs[] = {"dnsmasq", "/usr/sbin/dnsmasq", "qemu-system-x86_64", "qemu-kvm", "kvm",
-		"qemu-system-aarch64", "/usr/libexec/qemu-kvm"};
+	static const char *const programs[] = {"dnsmasq", "/usr/sbin/dnsmasq", "qemu-system-x86_64",
+		"qemu-kvm", "kvm", "qemu-system-aarch64", "/usr/libexec/qemu-kvm"};
 	struct host *h = healthy();
 	struct told t;
 
@@ -146,12 +154,14 @@ static void test_programs_missing(void **state)
 
 static void test_firewalls(void **state)
 {
-	static const char docker[] = "{\"nftables\": ["
-				     "{\"chain\": {\"family\": \"ip\", \"table\": \"filter\", \"name\": \"DOCKER-USER\"}},"
-				     "{\"chain\": {\"family\": \"ip\", \"table\": \"filter\", \"name\": \"FORWARD\","
-				     " \"hook\": \"forward\", \"policy\": \"drop\"}}]}",
-			  other[] = "{\"nftables\": [{\"chain\": {\"family\": \"inet\", \"table\": \"mine\", \"name\": "
-				    "\"in\", \"hook\": \"input\", \"policy\": \"drop\"}}]}";
+	static const char
+		docker[] =
+			"{\"nftables\": ["
+			"{\"chain\": {\"family\": \"ip\", \"table\": \"filter\", \"name\": \"DOCKER-USER\"}},"
+			"{\"chain\": {\"family\": \"ip\", \"table\": \"filter\", \"name\": \"FORWARD\","
+			" \"hook\": \"forward\", \"policy\": \"drop\"}}]}",
+		other[] = "{\"nftables\": [{\"chain\": {\"family\": \"inet\", \"table\": \"mine\", \"name\": "
+			  "\"in\", \"hook\": \"input\", \"policy\": \"drop\"}}]}";
 	struct host *h = healthy();
 	struct network_error e;
 	struct conf_error ce;

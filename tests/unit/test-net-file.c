@@ -13,10 +13,11 @@ static bool parse(const char *text, struct net_conf *ret, struct net_file_error 
 
 static void test_keys(void **state)
 {
-	static const char text[] = "# a network\n\n ; of guests\r\n[Network]\r\n"
-				   "net = 10.1.1.0/24\n  mtu=1400\nmtu=1300\nisolated=yes\nisolated=no\nstp=on\n"
-				   "hostfwd=tcp::80-:80\n[Network]\nhostfwd=udp::53-:53\n"
-				   "reserve=52:54:00:12:34:56=10.1.1.9,vm\nbridge=br-lab";
+	static const char text[] =
+		"# a network\n\n ; of guests\r\n[Network]\r\n"
+		"net = 10.1.1.0/24\n  mtu=1400\nmtu=1300\nisolated=yes\nisolated=no\nstp=on\n"
+		"hostfwd=tcp::80-:80\n[Network]\nhostfwd=udp::53-:53\n"
+		"reserve=52:54:00:12:34:56=10.1.1.9,vm\nbridge=br-lab";
 	struct net_file_error e;
 	struct net_conf c;
 
@@ -45,8 +46,8 @@ static void test_errors(void **state)
 		{"net=10.1.1.0/24", 1, 0, 15, "a line [Network] has to stand before", "net=10.1.1.0/24"},
 		{"\n[Match]\nName=x", 2, 0, 7, "the only one is [Network]", "[Match]"},
 		{"[Network\nnet=1", 1, 0, 8, "the only one is [Network]", "[Network"},
-		{"[Network]\n\n  nett = 10.1.1.0/24 ", 3, 0, 4, "no key 'nett'; the keys are: mode bridge net host",
-			"nett = 10.1.1.0/24"},
+		{"[Network]\n\n  nett = 10.1.1.0/24 ", 3, 0, 4,
+			"no key 'nett'; the keys are: mode bridge net host", "nett = 10.1.1.0/24"},
 		{"[Network]\nmtu = 9\n", 2, 6, 1, "", "mtu = 9"},
 		{"[Network]\nisolated=maybe", 2, 9, 5, "is yes or no", "isolated=maybe"},
 		{"[Network]\nisolated", 2, 0, 8, "a line is KEY=VALUE", "isolated"},

@@ -465,8 +465,8 @@ static char *replaced(const char *text, const char *from, const char *to)
 	return copy;
 }
 
-/* A host as version 1 left it, whose rules were other ones, is taken over by an up or a change that dies anywhere, and
- * by a down. */
+/* A host as version 1 left it, whose rules were other ones, is taken over by an up or a change that dies
+ * anywhere, and by a down. */
 static void test_older_record(void **state)
 {
 	struct network_error e;
@@ -475,7 +475,8 @@ static void test_older_record(void **state)
 
 	for (unsigned int i = 1; done < 0 || i % 3; i++) {
 		struct fixture x = start();
-		_cleanup_free_ char *old_state = replaced(state_v1, "1024-65535", "2048-65535"), *old_rules = NULL;
+		_cleanup_free_ char *old_state = replaced(state_v1, "1024-65535", "2048-65535"),
+				    *old_rules = NULL;
 		unsigned int verb = i % 3;
 
 		assert_non_null(strstr(state_v1, "\"version\": 1"));
@@ -509,7 +510,8 @@ static void test_older_record(void **state)
 static void test_later_record(void **state)
 {
 	struct fixture x = start();
-	_cleanup_free_ char *before = NULL, *after = NULL, *later = replaced(state_v1, "\"version\": 1", "\"version\": 9");
+	_cleanup_free_ char *before = NULL, *after = NULL,
+			    *later = replaced(state_v1, "\"version\": 1", "\"version\": 9");
 	struct network_error e;
 	struct network n;
 
