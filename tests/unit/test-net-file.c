@@ -47,7 +47,7 @@ static void test_errors(void **state)
 		{"\n[Match]\nName=x", 2, 0, 7, "the only one is [Network]", "[Match]"},
 		{"[Network\nnet=1", 1, 0, 8, "the only one is [Network]", "[Network"},
 		{"[Network]\n\n  nett = 10.1.1.0/24 ", 3, 0, 4,
-			"no key 'nett'; the keys are: mode bridge net host", "nett = 10.1.1.0/24"},
+			"no key 'nett'; the keys are: mode bridge adopt net", "nett = 10.1.1.0/24"},
 		{"[Network]\nmtu = 9\n", 2, 6, 1, "", "mtu = 9"},
 		{"[Network]\nisolated=maybe", 2, 9, 5, "is yes or no", "isolated=maybe"},
 		{"[Network]\nisolated", 2, 0, 8, "a line is KEY=VALUE", "isolated"},
