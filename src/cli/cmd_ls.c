@@ -13,15 +13,17 @@ static const struct cli_option options[] = {
 	{"json", 0, NULL, "for programs", .flag = offsetof(struct ls_options, json)},
 };
 
+/* net and bridge NULL: it is not up, and they may be chosen anew each time. */
 static void print_row(
 	const char *name, const char *net, const char *bridge, const char *state, int n_ports, json_t *list)
 {
 	if (list)
 		(void)json_array_append_new(
-			list, json_pack("{sssssssssssi}", "name", name, "mode", "nat", "net", net, "bridge",
+			list, json_pack("{ssssss?ss?sssi}", "name", name, "mode", "nat", "net", net, "bridge",
 				      bridge, "phase", state, "ports", n_ports));
 	else
-		(void)printf("%-16s%-6s%-20s%-16s%-9s%d\n", name, "nat", net, bridge, state, n_ports);
+		(void)printf("%-16s%-6s%-20s%-16s%-9s%d\n", name, "nat", net ? net : "-",
+			bridge ? bridge : "-", state, n_ports);
 }
 
 /* What cannot be read is said, and has no row. */
@@ -81,7 +83,7 @@ static int run(const struct cli_verb *v, int argc, char **argv)
 		list_one(h, name, list);
 	for (const char *name = files; name && *name; name += strlen(name) + 1)
 		if (!is_in(names, name))
-			print_row(name, "-", "-", "down", 0, list);
+			print_row(name, NULL, NULL, "down", 0, list);
 	return list ? net_cmd_print_json(list) : net_cmd_finish();
 }
 

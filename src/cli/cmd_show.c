@@ -32,19 +32,16 @@ static const char *rules_of(const struct network *n)
 
 static int show_json(struct host *h, const struct network *n, const char *ports)
 {
-	json_t *keys = json_array(), *steps = json_array(), *notes = json_array(), *names = json_array(),
-	       *leases = json_array();
+	json_t *keys = json_array(), *steps = json_array(), *names = json_array(), *leases = json_array();
 
 	(void)net_conf_each(&n->conf, add_option, keys);
 	(void)net_show_steps(h, n, steps);
 	(void)net_show_leases(h, n->conf.name, leases);
-	for (unsigned int i = 0; i < n->n_notes; i++)
-		(void)json_array_append_new(notes, json_string(n->notes[i]));
 	for (const char *p = ports; *p; p += strlen(p) + 1)
 		(void)json_array_append_new(names, json_string(p));
 	return net_cmd_print_json(json_pack("{sssssosososssoso}", "name", n->conf.name, "phase",
-		network_phase_names[n->phase], "options", keys, "steps", steps, "notes", notes, "rules",
-		rules_of(n), "ports", names, "leases", leases));
+		network_phase_names[n->phase], "options", keys, "steps", steps, "notes", net_show_notes(n),
+		"rules", rules_of(n), "ports", names, "leases", leases));
 }
 
 /* Rules as they are on record, indented by what encloses them. */

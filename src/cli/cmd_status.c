@@ -35,9 +35,9 @@ static int show_network(const struct cli_verb *v, struct host *h, const char *na
 		(void)printf("%s: nat, %s\n", name, network_phase_names[n.phase]);
 	good = net_show_steps(h, &n, steps) && n.phase == NETWORK_UP;
 	if (list)
-		(void)json_array_append_new(
-			list, json_pack("{ssssssso}", "name", name, "mode", "nat", "phase",
-				      network_phase_names[n.phase], "steps", steps));
+		(void)json_array_append_new(list,
+			json_pack("{sssssssoso}", "name", name, "mode", "nat", "phase",
+				network_phase_names[n.phase], "steps", steps, "notes", net_show_notes(&n)));
 	else if (!good)
 		(void)printf("To mend it: vmlan %s %s\n", n.phase == NETWORK_FALLING ? "down" : "up", name);
 	network_done(&n);

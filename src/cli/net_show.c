@@ -40,6 +40,15 @@ bool net_show_steps(struct host *h, const struct network *n, json_t *list)
 	return good;
 }
 
+json_t *net_show_notes(const struct network *n)
+{
+	json_t *notes = json_array();
+
+	for (unsigned int i = 0; i < n->n_notes; i++)
+		(void)json_array_append_new(notes, json_string(n->notes[i]));
+	return notes;
+}
+
 /* A name comes from a guest: dnsmasq lets nothing through that is no host name, and neither do we. */
 static void clean(char *text)
 {

@@ -7,6 +7,8 @@
 
 /* Each step and its state, and notes. false: one is not as it was made. */
 bool net_show_steps(struct host *h, const struct network *n, json_t *list);
+/* The notes alone, as a JSON array. */
+json_t *net_show_notes(const struct network *n);
 /* dnsmasq's leases, with a line of headings before them. 0 or -errno: the file cannot be read. */
 int net_show_leases(struct host *h, const char *name, json_t *list);
 /* Where they are kept. */

@@ -108,6 +108,9 @@ int adopt_look(struct host *h, struct net_conf *c, struct network_error *e)
 		return refuse(e, "leave --mtu out", "mtu", "is not the bridge's, which is %u", l.mtu);
 	if (r == 0 && c->stp)
 		return refuse(e, "leave --stp out", "stp", "is up to whoever made the bridge");
+	if (r == 0 && c->isolated) /* of ports, which stay */
+		return refuse(e, "leave --isolated out", "isolated",
+			"is up to whoever made the bridge and its ports");
 	if (r == 0 && l.mtu != MTU_DEFAULT)
 		c->mtu = (uint16_t)MIN(l.mtu, 65520u);
 	if (r == 0)

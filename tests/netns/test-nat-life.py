@@ -31,6 +31,8 @@ def test_file(lab):
     before = snapshot()
     with net_file('net=10.7.0.0/24\nhostfwd=tcp::5022-10.7.0.2:22\nmtu=1400\n') as path:
         check(re.search(r'lab +nat +- +- +down', good('ls')), good('ls'))
+        check(json.loads(good('ls', '--json'))[0] == {'name': 'lab', 'mode': 'nat', 'net': None, 'bridge': None,
+                                                      'phase': 'down', 'ports': 0}, good('ls', '--json'))
         check('10.7.0.0/24' in good('up', 'lab', '--dry-run'), 'a dry run reads no file')
         good('up', 'lab')
         check(status() == {}, str(status()))
@@ -278,6 +280,7 @@ def test_vpn(lab):
     lab.host.ip('route', 'add', '192.168.0.0/16', 'dev', 'vpn0')
     for said in (good('status', 'lab'), good('show', 'lab'), vmlan('up', 'lab').stderr):
         check('overlaps the route 192.168.0.0/16 of vpn0' in said, said)
+    check('vpn0' in json.loads(good('status', '--json', 'lab'))[0]['notes'][0], 'not in JSON')
     f = doctor('lab', code=1)['subnet']
     check(f['state'] == 'problem' and 'vpn0' in f['found'] and '--net' in f['mend'], str(f))
     lab.host.ip('link', 'del', 'vpn0')
@@ -349,7 +352,8 @@ def test_adopt(lab):
     old.net.ip('addr', 'add', '10.9.0.200/24', 'dev', 'eth0')
     old.net.ip('route', 'add', 'default', 'via', '10.9.0.3')
     lab.host.ip('link', 'add', 'virbr9', 'type', 'bridge')
-    wait_for('a quiet bridge', lambda: 'tentative' not in must('ip', '-6', 'addr'))
+    for dev in ('br9', old.port):
+        wait_for('its own address', lambda dev=dev: 'inet6 fe80' in must('ip', '-6', 'addr', 'show', 'dev', dev))
     before = snapshot()
     for bridge, net, args in (('br9', '10.9.0', ('--hostfwd', 'tcp::5022-10.9.0.200:22')), ('virbr9', NET, ())):
         out = good('adopt', bridge, 'lab', *args)

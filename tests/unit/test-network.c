@@ -527,6 +527,16 @@ static void test_later_record(void **state)
 	after = host_fake_dump(x.h);
 	assert_string_equal(before, after);
 	finish(&x);
+	/* The list that networks share. */
+	x = start();
+	free(later);
+	later = replaced(forwarding_v1, "\"version\": 1", "\"version\": 9");
+	host_fake_set(x.h, "file", "/run/vmlan/forwarding.json", later);
+	host_fake_set(x.h, "dir", "/run/vmlan", "");
+	assert_int_equal(up(&x, &e), -EPROTONOSUPPORT);
+	assert_non_null(strstr(e.text, "a later version of vmlan keeps the list"));
+	assert_string_equal(host_fake_get(x.h, "file", "/run/vmlan/forwarding.json"), later);
+	finish(&x);
 }
 
 /* A VPN comes, whose routes hold the network. */
@@ -619,6 +629,10 @@ static void test_adopt_refusals(void **state)
 	assert_int_equal(up(&x, &e), -EBUSY);
 	assert_string_equal(e.option, "mtu");
 	x.conf.mtu = 0;
+	add_option(&x.conf, "isolated", "yes");
+	assert_int_equal(up(&x, &e), -EBUSY);
+	assert_string_equal(e.option, "isolated");
+	add_option(&x.conf, "isolated", "no");
 	host_fake_set_alias(x.h, "br9", "vmlan:other");
 	assert_int_equal(up(&x, &e), -EEXIST);
 	host_fake_set_alias(x.h, "br9", "the office's");
