@@ -84,6 +84,11 @@ def test_show(lab):
         text = good('show', 'lab')
         for word in ('net=%s.0/24' % NET, 'ok       bridge lab', 'dport 5022 dnat', vm.port, vm.mac, vm.ip):
             check(word in text, text)
+        user = ('setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', VMLAN)
+        text = must(*user, 'show', 'lab')
+        check('only root can see' in text and 'ok       bridge lab' in text and vm.ip in text, text)
+        code, text = sh(*user, 'status', 'lab')
+        check(code == 1 and re.search('unknown  nftables.*Operation not permitted', text), text)
         must('nft', 'delete', 'table', 'inet', 'vmlan_lab')
         vm.close()
         good('down', 'lab')
