@@ -26,6 +26,15 @@ def net_file(text, name='lab'):
         os.rmdir(ETC)
 
 
+def as_user(lab, *args):
+    """What vmlan says to an ordinary user, who may not be able to get at our build."""
+    binary = os.path.join(lab.tmp, 'program')
+    if not os.path.exists(binary):
+        shutil.copy(VMLAN, binary)
+        os.chmod(lab.tmp, 0o755)
+    return sh('setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', binary, *args)
+
+
 def test_file(lab):
     """A network of its file alone; what the line adds to it; errors that name the place."""
     before = snapshot()
@@ -84,10 +93,9 @@ def test_show(lab):
         text = good('show', 'lab')
         for word in ('net=%s.0/24' % NET, 'ok       bridge lab', 'dport 5022 dnat', vm.port, vm.mac, vm.ip):
             check(word in text, text)
-        user = ('setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', VMLAN)
-        text = must(*user, 'show', 'lab')
-        check('only root can see' in text and 'ok       bridge lab' in text and vm.ip in text, text)
-        code, text = sh(*user, 'status', 'lab')
+        code, text = as_user(lab, 'show', 'lab')
+        check(code == 0 and 'only root can see' in text and 'ok       bridge lab' in text and vm.ip in text, text)
+        code, text = as_user(lab, 'status', 'lab')
         check(code == 1 and re.search('unknown  nftables.*Operation not permitted', text), text)
         must('nft', 'delete', 'table', 'inet', 'vmlan_lab')
         vm.close()
@@ -157,7 +165,7 @@ def test_doctor(lab):
     lab.host.sysctl('net.ipv4.conf.all.rp_filter', 0)
     with lab.host.udp('0.0.0.0', 53):
         check('redirected' in doctor()['port-53']['found'], str(doctor()['port-53']))
-    code, said = sh('setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', VMLAN, 'doctor')
+    code, said = as_user(lab, 'doctor')
     check(code == 0 and 'only root' in said and re.search('[1-9] could not be looked at', said), said)
     expect_same(before, 'after doctor')
 
