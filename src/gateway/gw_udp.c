@@ -261,8 +261,8 @@ static void resolver_asked(struct gateway *g)
 		g->dns_asked_ms = gw_now(g);
 }
 
-/* A flow whose query went unanswered, or whose resolver is none any more, follows to the one in use. NULL: it could not, and has ended, so
- * that the next query begins anew. */
+/* A flow whose query went unanswered, or whose resolver is none any more, follows to the one in use. NULL: it
+ * could not, and has ended, so that the next query begins anew. */
 static struct flow *dns_retry(struct gateway *g, const struct gw_pkt *k, struct flow *f, enum drop_reason *ret)
 {
 	if (!(f->udp.flags & UDP_DNS) || asks_resolver_in_use(g, f))
