@@ -47,10 +47,10 @@ static bool set_dnssearch(void *target, const char *value, struct conf_error *e)
 {
 	char name[USER_NAME_BYTES];
 
-	if (!user_conf_parse_name(value, name, e))
+	if (!user_conf_parse_domain(value, name, e))
 		return false;
 	return user_conf_add_search(target, name) == 0 ||
-	       fail(e, "there can be %u search domains", USER_SEARCH_MAX);
+	       fail(e, "there can be %u search domains, and DHCP has room for some 500 characters", USER_SEARCH_MAX);
 }
 
 static bool set_mtu(void *target, const char *value, struct conf_error *e)
