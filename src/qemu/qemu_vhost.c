@@ -60,7 +60,8 @@ static const char *accelerators_of(const struct qemu_part *p, struct qemu_opts *
 static bool is_tcg(const struct qemu_line *l, bool has_kvm)
 {
 	size_t n = strlen(l->argv[0]);
-	bool tcg = n < 3 || strcmp(l->argv[0] + n - 3, "kvm") != 0; /* what it is if nothing is named */
+	/* What it is if nothing is named: by the name of kvm it tries KVM first. */
+	bool tcg = n < 3 || strcmp(l->argv[0] + n - 3, "kvm") != 0 || !has_kvm;
 
 	for (unsigned int i = 0; i < l->n_parts; i++) {
 		_cleanup_(qemu_opts_done) struct qemu_opts o = {0};
