@@ -2,6 +2,7 @@
 """A real guest under QEMU, driven through its serial console (tests/vm/lib/guest/init says how) and QMP."""
 import collections
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ def run_prefix():
     return [] if vmlan() == "qemu" else [vmlan(), "run", "--"]
 
 
+@functools.cache
 def folder():
     """Builds kernel and initramfs where that is needed."""
     built = subprocess.run([os.path.join(TOP, "tests/vm/lib/build-guest")], stdout=subprocess.PIPE, check=True)
