@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 
-from world import Failure, expect
+from world import SKIP, Failure, expect
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../.."))
 BOOT_S = 120
@@ -205,6 +205,17 @@ class Guest:
             return self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             raise Failure(f"{self.name}: {os.path.basename(self.command[0])} still runs") from None
+
+
+def qemu10():
+    """QEMU 10, unpacked where the system's own is older; None, and it says why, where there is none to be had."""
+    built = subprocess.run([os.path.join(TOP, "tests/vm/lib/build-qemu10")], stdout=subprocess.PIPE, check=False,
+                           text=True)
+    if built.returncode == SKIP:
+        print(f"without QEMU 10: {built.stdout.strip()}")
+        return None
+    expect(built.returncode == 0, f"build-qemu10: {built.stdout}")
+    return built.stdout.strip().split("\n")[-1]
 
 
 def need(*programs):
