@@ -158,6 +158,13 @@ static bool names(const struct qemu_opts *o, const char *id)
 	return netdev && strcmp(netdev, id) == 0;
 }
 
+/* An option's value in either syntax; what cannot be read has no options. */
+static void parse_either(const char *value, const char *first, struct qemu_opts *ret)
+{
+	if ((value[0] == '{' ? qemu_opts_parse_json(value, first, ret) : qemu_opts_parse(value, first, ret)) < 0)
+		*ret = (struct qemu_opts){0};
+}
+
 /* What else is joined to a back end. */
 static bool check_neighbours(const struct joiner *j, const char *id, char why[QEMU_WHY_BYTES])
 {
@@ -165,8 +172,10 @@ static bool check_neighbours(const struct joiner *j, const char *id, char why[QE
 		const struct qemu_part *p = &j->line->parts[i];
 		_cleanup_(qemu_opts_done) struct qemu_opts o = {0};
 
-		if (!qemu_part_is_option(p, "object", "netdev") || qemu_opts_parse(p->value, "type", &o) < 0 ||
-			!names(&o, id))
+		if (!qemu_part_is_option(p, "object", "netdev"))
+			continue;
+		parse_either(p->value, strcmp(p->name, "netdev") == 0 ? "type" : "qom-type", &o);
+		if (!names(&o, id))
 			continue;
 		if (strcmp(p->name, "netdev") == 0)
 			return qemu_because(why, "it is on a hub");

@@ -109,6 +109,10 @@ static const struct sample samples[] = {
 		"hub"},
 	{"kvm -m 1G -netdev user,id=n -device virtio-net-pci,netdev=n -object filter-dump,id=f,netdev=n,file=x",
 		NULL, "filter-dump"},
+	{"kvm -m 1G -netdev user,id=n -device virtio-net-pci,netdev=n -object "
+	 "{\"qom-type\":\"filter-dump\",\"id\":\"f\",\"netdev\":\"n\",\"file\":\"x\"}", NULL, "filter-dump"},
+	{"kvm -m 1G -netdev user,id=n -netdev {\"type\":\"hubport\",\"id\":\"h\",\"hubid\":3,\"netdev\":\"n\"} "
+	 "-device virtio-net-pci,netdev=h", NULL, "hub"},
 	{"kvm -m 1G -netdev user,id=n -device virtio-net-pci,netdev=n,iommu_platform=on", NULL, "iommu_platform"},
 	{"kvm -m 1G -netdev user,id=n -device {\"driver\":\"virtio-net-pci\",\"netdev\":\"n\"}", NULL, "JSON"},
 
