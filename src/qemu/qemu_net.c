@@ -266,7 +266,11 @@ bool qemu_line_is_without_nic(const struct qemu_line *l)
 
 const char *qemu_line_default_model(const struct qemu_line *l)
 {
-	return l->machine && strstr(l->machine, "q35") ? "e1000e" : "e1000";
+	const char *m = l->machine ? l->machine : "";
+
+	if (strstr(m, "isapc"))
+		return "ne2k_isa";
+	return strstr(m, "q35") ? "e1000e" : "e1000";
 }
 
 bool qemu_line_is_no_pc(const struct qemu_line *l)
