@@ -87,7 +87,7 @@ class Guest:
         self.process = self.serial = self._qmp = None
         self.events = []
         self._pending = b""
-        self._next_id = 0
+        self._next_id, self._told = 0, ""
 
     def start(self):
         """Starts QEMU and waits until the guest's init runs; the seconds that took."""
@@ -125,7 +125,7 @@ class Guest:
     def _line(self, deadline):
         while b"\n" not in self._pending:
             left = deadline - time.monotonic()
-            expect(left > 0, f"{self.name}: the guest said nothing more in time")
+            expect(left > 0, f"{self.name}: the guest said nothing more in time; last it was told {self._told!r}")
             self.serial.settimeout(left)
             try:
                 data = self.serial.recv(65536)
@@ -141,6 +141,7 @@ class Guest:
     def begin(self, command):
         """Starts a command line in the guest; finish() waits for it. One at a time."""
         self._next_id += 1
+        self._told = command
         self.serial.sendall(f"{self._next_id} {command}\n".encode())
 
     def finish(self, timeout_s=60, on_line=None):
