@@ -73,7 +73,8 @@ class Words(unittest.TestCase):
     def test_help_fits_a_screen(self):
         for args in (["help"], ["--help"], ["user", "--help"], ["run", "-h"], ["explain", "-h"], ["help", "user"],
                      ["help", "--help"], ["version", "--help"], ["up", "--help"], ["down", "-h"], ["ls", "-h"],
-                     ["status", "-h"], ["hostfwd", "-h"], ["reserve", "-h"], ["leases", "-h"]):
+                     ["status", "-h"], ["hostfwd", "-h"], ["reserve", "-h"], ["leases", "-h"], ["show", "-h"],
+                     ["doctor", "-h"], ["adopt", "-h"]):
             r = vmlan(*args)
             self.assertEqual((r.returncode, r.stderr), (0, ""))
             lines = r.stdout.rstrip("\n").split("\n")
