@@ -40,6 +40,7 @@ int netlink_default_route_add(struct netlink *nl, unsigned int ifindex, uint32_t
 void netlink_link_parse(const struct nlmsghdr *m, struct host_link *ret);
 /* -ENODEV: there is none. */
 int netlink_link_find(struct netlink *nl, const char *name, struct host_link *ret);
+int netlink_link_set_mtu(struct netlink *nl, unsigned int ifindex, uint32_t mtu);
 /* Makes an interface a port of a bridge, with that MTU and MAC of its own. */
 int netlink_port_join(
 	struct netlink *nl, unsigned int ifindex, unsigned int bridge, uint32_t mtu, const uint8_t mac[6]);

@@ -89,6 +89,14 @@ int netlink_link_find(struct netlink *nl, const char *name, struct host_link *re
 	return netlink_talk(nl, &q, on_link, ret);
 }
 
+int netlink_link_set_mtu(struct netlink *nl, unsigned int ifindex, uint32_t mtu)
+{
+	union netlink_request q;
+
+	mnl_attr_put_u32(begin(nl, &q, RTM_NEWLINK, AF_UNSPEC, ifindex), IFLA_MTU, mtu);
+	return netlink_talk(nl, &q, NULL, NULL);
+}
+
 int netlink_port_join(
 	struct netlink *nl, unsigned int ifindex, unsigned int bridge, uint32_t mtu, const uint8_t mac[6])
 {
