@@ -217,7 +217,7 @@ static struct flow *open_flow(struct gateway *g, struct gw_pkt *k, const struct 
 
 static bool asks_resolver(const struct gateway *g, const struct flow *f, unsigned int i)
 {
-	struct flow of;
+	struct flow of = {};
 
 	if (!(f->udp.flags & UDP_DNS) || i >= g->n_resolvers)
 		return false;

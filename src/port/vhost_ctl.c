@@ -300,10 +300,14 @@ static int set_fd(struct vhost_port *p, struct vhost_ring *r, struct vhost_msg *
 	return vhost_ring_start(p, r);
 }
 
+/* User Mode Linux knows no GET_VRING_BASE: it disables rings whose memory it is about to use otherwise (the
+ * driver goes; a later one begins anew), or for as long as the guest is suspended. */
 static int set_enable(struct vhost_port *p, struct vhost_ring *r, uint32_t value)
 {
 	if (value > 1)
 		return -EINVAL;
+	if (!value && p->dev->owner_first)
+		vhost_ring_rest(p, r);
 	r->enabled = value;
 	r->was_enabled |= r->enabled;
 	if (!r->running)

@@ -185,6 +185,9 @@ void vhost_signal(struct vhost_port *p, struct vhost_ring *r);
 void vhost_ring_break(struct vhost_port *p, struct vhost_ring *r);
 /* If all is known that it takes. 0, started or not; or -errno. */
 int vhost_ring_start(struct vhost_port *p, struct vhost_ring *r);
+/* Until it is started again, where it is now. */
+void vhost_ring_rest(struct vhost_port *p, struct vhost_ring *r);
+/* The same, and what the front end gave for it is let go of. */
 void vhost_ring_stop(struct vhost_port *p, struct vhost_ring *r);
 
 /* vhost_ctl.c: 0, or -errno: the connection is to be ended. */

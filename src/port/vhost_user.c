@@ -105,7 +105,8 @@ void vhost_ring_break(struct vhost_port *p, struct vhost_ring *r)
 
 int vhost_ring_start(struct vhost_port *p, struct vhost_ring *r)
 {
-	if (r->running || r->broken || r->kick_fd < 0 || !r->has_addr || r->config.num == 0)
+	if (r->running || r->broken || r->kick_fd < 0 || !r->has_addr || r->config.num == 0 ||
+		(p->dev->owner_first && !r->enabled))
 		return 0;
 	int e = vring_start(&r->v, &r->config);
 
@@ -125,7 +126,7 @@ int vhost_ring_start(struct vhost_port *p, struct vhost_ring *r)
 	return 0;
 }
 
-void vhost_ring_stop(struct vhost_port *p, struct vhost_ring *r)
+void vhost_ring_rest(struct vhost_port *p, struct vhost_ring *r)
 {
 	if (r->running) {
 		(void)loop_unwatch(p->loop, r->kick_fd);
@@ -133,7 +134,13 @@ void vhost_ring_stop(struct vhost_port *p, struct vhost_ring *r)
 			vhost_signal(p, r);
 		r->config.base = vring_base(&r->v);
 	}
-	r->running = r->broken = r->more = false;
+	r->running = r->more = false;
+}
+
+void vhost_ring_stop(struct vhost_port *p, struct vhost_ring *r)
+{
+	vhost_ring_rest(p, r);
+	r->broken = false;
 	util_close(&r->kick_fd);
 }
 

@@ -10,7 +10,7 @@ MIB = 1 << 20
 
 def forwarded_port(v):
     """The port that was chosen for a rule with port 0."""
-    found = wait_for('the chosen port', lambda: re.search(r'forwarding (?:tcp|udp) ([0-9.]+):(\d+)', v.log()), 5)
+    found = wait_for('the chosen port', lambda: re.search(r'forwarding (?:tcp|udp) ([0-9.]+):(\d+)', v.log()))
     return found.group(1), int(found.group(2))
 
 
