@@ -122,6 +122,7 @@ static int parse(int argc, char **argv, struct request *ret)
 	int c, n_queues = 1;
 
 	*ret = (struct request){.fd = -1};
+	opterr = 0;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
 		if (c == 'h' || c == 'V') {
 			if (c == 'h')
