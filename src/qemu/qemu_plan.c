@@ -224,7 +224,7 @@ static int decide_dump(struct qemu_maker *m, const struct qemu_part *p, const st
 
 static int decide_back_end(struct qemu_maker *m, const struct qemu_part *p, struct qemu_decision *d)
 {
-	struct qemu_hub h;
+	struct qemu_hub h = {0};
 	int r = 0;
 
 	if (p->hub >= 0) {
