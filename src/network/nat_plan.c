@@ -231,6 +231,8 @@ int nat_plan(struct host *h, struct network *n, struct network_error *e)
 	if (r < 0)
 		return r;
 	r = network_add_step(n, &step_forwarding, json_pack("{si}", "ipv6", !n->conf.no_ipv6));
+	if (r == 0 && n->conf.isolated) /* before there is a bridge that a guest could join */
+		r = add_file(n, STORE_ISOLATED, strdup("yes\n"));
 	if (r == 0)
 		r = add_link(h, n);
 	if (r == 0)

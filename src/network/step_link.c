@@ -68,6 +68,10 @@ static int apply_bridge(struct step_ctx *c, struct step *s)
 
 	(void)snprintf(b.name, sizeof(b.name), "%s", step_text(s, "name"));
 	mac_of(s, b.mac);
+	if (r == 0 && !l.alias[0] && l.mtu != b.mtu) { /* a crash left it half made */
+		r = h->ops->link_del(h, l.index);
+		r = r == 0 ? -ENODEV : r;
+	}
 	if (r == -ENODEV) {
 		r = h->ops->bridge_add(h, &b);
 		if (r == 0)

@@ -13,6 +13,7 @@
 #define STORE_SUPERVISOR "supervisor"
 #define STORE_DNSMASQ    "dnsmasq.conf"
 #define STORE_HOSTS      "hosts"
+#define STORE_ISOLATED   "isolated" /* is there if guests are isolated: BRIDGE_ISOLATED_PATH */
 #define STORE_LOG        "log"
 
 /* NETWORK_RUN_DIR/NAME/FILE; file NULL: the folder. */
