@@ -54,6 +54,7 @@ struct user_conf {
 	unsigned int n_search;
 	unsigned int n_queues; /* pairs of a vhost-user port: 1 to USER_QUEUES_MAX */
 	bool restricted, no_host_loopback, no_host, no_peek_off, no_sandbox, isolated, guest_servers;
+	bool in_band; /* vhost-user front ends may notify, and be notified, by messages */
 	bool stats, debug;
 	char pcap[USER_PATH_BYTES];    /* empty: none */
 	struct user_forward *forwards; /* heap */

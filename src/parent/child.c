@@ -108,6 +108,7 @@ static int in_child(const struct child *c, const struct user_conf *conf, uint16_
 		.pcap_fd = pcap_fd < 0 ? -1 : PCAP_FD,
 		.pcap_snap_bytes = FRAME_MAX_BYTES,
 		.busy_poll_us = conf->busy_poll_us,
+		.in_band = conf->in_band,
 		.no_sandbox = conf->no_sandbox,
 		.quiet = c->n_started > 0,
 		.stats_at_end = conf->stats};

@@ -196,6 +196,8 @@ static int check(struct reader *r)
 	o = qemu_opts_find(&r->part->opts, e.option);
 	if (!o)
 		o = qemu_opts_find(&r->part->opts, "net");
+	if (!o)
+		o = qemu_opts_find(&r->part->opts, "host"); /* which is where another's default lies */
 	return qemu_fail(r->error, o ? qemu_part_arg(r->part, o) : r->part->at, o ? o->at : 0,
 		o ? o->n_bytes : 0, "%s %s", e.option, e.text);
 }
