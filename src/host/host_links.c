@@ -151,7 +151,8 @@ int host_link_set_alias(struct host *h, unsigned int index, const char *alias)
 
 	if (r < 0)
 		return r;
-	mnl_attr_put_strz(begin_link(l, &q, RTM_NEWLINK, 0, index), IFLA_IFALIAS, alias);
+	/* Without an end: an empty one takes the alias away. */
+	mnl_attr_put_str(begin_link(l, &q, RTM_NEWLINK, 0, index), IFLA_IFALIAS, alias);
 	return netlink_talk(&l->nl, &q, NULL, NULL);
 }
 

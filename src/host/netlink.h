@@ -21,6 +21,7 @@ union netlink_request {
 
 /* In the network namespace that the caller is in. */
 int netlink_open(struct netlink *ret);
+int netlink_open_protocol(struct netlink *ret, int protocol); /* NETLINK_... */
 void netlink_close(struct netlink *nl);
 
 /* Any request: begin, put attributes, talk. fn: for each message of the answer. */

@@ -98,6 +98,10 @@ static void explain_nic(const struct qemu_line *l, const struct qemu_part *p, st
 		p->kind == QEMU_PART_DEVICE ? qemu_part_type(p) : qemu_opts_value(&p->opts, "model");
 	const struct qemu_nic *nic = qemu_nic_find(model ? model : qemu_line_default_model(l));
 
+	if (!model && qemu_line_is_no_pc(l)) {
+		qemu_text_add(t, IN "A network card of the guest: the one that its machine has by default.\n");
+		return;
+	}
 	qemu_text_add(t, IN "A network card of the guest: ");
 	if (nic)
 		qemu_text_addf(t, "%s; Linux drives it with %s.\n", nic->words, nic->driver);
@@ -245,10 +249,10 @@ static void explain_default(const struct qemu_line *l, const struct qemu_plan *p
 		qemu_text_add(t, "No network option, and QEMU makes no network here.\n");
 		return;
 	}
-	qemu_text_addf(t,
-		"No network option: QEMU takes that for -net nic -net user.\n" IN
-		"The NIC is QEMU's default, %s on this machine; once it was rtl8139.\n",
-		qemu_line_default_model(l));
+	qemu_text_add(t, "No network option: QEMU takes that for -net nic -net user.\n");
+	if (!qemu_line_is_no_pc(l))
+		qemu_text_addf(t, IN "The NIC is QEMU's default, %s on this machine; once it was rtl8139.\n",
+			qemu_line_default_model(l));
 	explain_fate(l, p, -1, t);
 }
 

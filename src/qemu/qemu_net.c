@@ -140,10 +140,8 @@ static int parse_net_part(struct qemu_part *p, struct qemu_error *e)
 	bool is_ours = false;
 	int r;
 
-	if (kind == QEMU_PART_OTHER || (kind == QEMU_PART_DEVICE && !p->value))
+	if (kind == QEMU_PART_OTHER)
 		return 0;
-	if (!p->value)
-		return qemu_fail(e, p->at, 0, 0, "-%s needs a value", p->name);
 	p->kind = kind;
 	if (kind == QEMU_PART_MOVED)
 		return 0;
@@ -211,6 +209,9 @@ int qemu_line_parse(int argc, char **argv, struct qemu_line *ret, struct qemu_er
 		if (qemu_option_has_value(p->name, next)) {
 			p->value = next;
 			p->n_args = 2;
+		} else if (qemu_option_needs_value(p->name)) {
+			/* What is added behind it would become its value. */
+			return qemu_fail(e, i, 0, 0, "-%s needs a value", p->name);
 		}
 		r = parse_net_part(p, e);
 		if (r < 0)
@@ -269,7 +270,11 @@ bool qemu_line_is_without_nic(const struct qemu_line *l)
 
 const char *qemu_line_default_model(const struct qemu_line *l)
 {
-	return l->machine && strstr(l->machine, "q35") ? "e1000e" : "e1000";
+	const char *m = l->machine ? l->machine : "";
+
+	if (strstr(m, "isapc"))
+		return "ne2k_isa";
+	return strstr(m, "q35") ? "e1000e" : "e1000";
 }
 
 bool qemu_line_is_no_pc(const struct qemu_line *l)

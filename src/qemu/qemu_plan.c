@@ -258,6 +258,8 @@ static int decide(struct qemu_maker *m, const struct qemu_part *p, struct qemu_d
 
 	if (r < 0)
 		return r;
+	if (qemu_part_is_option(p, "readconfig", NULL))
+		return note_about(m, p, "left to QEMU, with the networks that may be in it", "");
 	if (qemu_moved_is_lost(m->line, p))
 		return note_about(m, p, "left out, as there is no user network that it could be for", "");
 	if (p->kind == QEMU_PART_NET || p->kind == QEMU_PART_NETDEV || p->kind == QEMU_PART_NIC)

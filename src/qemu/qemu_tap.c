@@ -116,6 +116,8 @@ static int read_words(const struct qemu_part *p, struct qemu_tap *ret, struct qe
 	o = qemu_opts_find(&p->opts, "ifname");
 	if (o && strlen(o->value) >= sizeof(ret->ifname))
 		return fail_at(p, o, e, "the name of an interface has at most 15 bytes");
+	if (o && (strpbrk(o->value, "/: \t\n") || strcmp(o->value, ".") == 0 || strcmp(o->value, "..") == 0))
+		return fail_at(p, o, e, "the name of an interface has no blank, '/' or ':'");
 	if (o)
 		(void)snprintf(ret->ifname, sizeof(ret->ifname), "%s", o->value);
 	return 0;
