@@ -351,19 +351,9 @@ static void take_down(struct guest *g)
 		(void)guest_tap_down(&g->taps[i], &g->mask);
 }
 
-/* 0, or the exit status. */
-static int raise_taps(struct guest *g)
-{
-	for (unsigned int i = 0; i < g->n_taps; i++)
-		if (!guest_tap_up(&g->taps[i], &g->mask)) {
-			take_down(g);
-			return CLI_FAILED;
-		}
-	return 0;
-}
-
-/* In a process of its own. */
-static void keep(struct guest *g, int life_fd, int relay_fd)
+/* In a process of its own: runs the scripts of taps, says so by a byte, and looks after the guest until it has
+ * ended. Whoever is killed while a script runs, what came up is taken down. */
+static void keep(struct guest *g, int life_fd, int ready_fd, int relay_fd)
 {
 	const struct keeper_config c = {
 		.guest = g->config,
@@ -371,36 +361,66 @@ static void keep(struct guest *g, int life_fd, int relay_fd)
 		.life_fd = life_fd,
 		.parent = getppid(),
 	};
+	char byte = 0;
 
 	(void)prctl(PR_SET_NAME, "vmlan-keeper");
-	if (guest_redirect(relay_fd) < 0 || (g->daemonizes && setsid() < 0) || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
-		_exit(CLI_FAILED);
 	util_close(&g->life_fd);
 	util_close(&g->relay_fd);
 	util_close(&g->signal_fd);
+	for (unsigned int i = 0; i < g->n_taps; i++)
+		if (!guest_tap_up(&g->taps[i], &g->mask)) {
+			take_down(g);
+			_exit(CLI_FAILED);
+		}
+	if (signal(SIGPIPE, SIG_IGN) != SIG_ERR && guest_redirect(relay_fd) == 0 && (!g->daemonizes || setsid() >= 0))
+		(void)!write(ready_fd, &byte, 1);
+	(void)close(ready_fd);
 	_exit(keeper_run(&c));
+}
+
+/* 0 or -errno. ret_ready_fd: the keeper's byte comes from it. */
+static int fork_keeper(struct guest *g, int relay_fd, int *ret_ready_fd)
+{
+	_cleanup_close_ int from = -1, ready = -1, to = -1;
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	from = fds[0];
+	g->life_fd = fds[1];
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	ready = fds[0];
+	to = fds[1];
+	(void)fflush(NULL);
+	g->keeper = fork();
+	if (g->keeper < 0) {
+		g->keeper = 0;
+		return -errno;
+	}
+	if (g->keeper == 0) {
+		util_close(&ready);
+		keep(g, from, to, relay_fd);
+	}
+	*ret_ready_fd = TAKE_FD(ready);
+	return 0;
 }
 
 /* 0, or the exit status. */
 static int start_keeper(struct guest *g, int relay_fd)
 {
-	_cleanup_close_ int from = -1;
-	int fds[2];
+	_cleanup_close_ int ready = -1;
+	char byte;
+	int r = fork_keeper(g, relay_fd, &ready);
 
-	if (pipe2(fds, O_CLOEXEC) == 0) {
-		from = fds[0];
-		g->life_fd = fds[1];
-		(void)fflush(NULL);
-		g->keeper = fork();
-		if (g->keeper == 0)
-			keep(g, TAKE_FD(from), relay_fd);
-		if (g->keeper > 0)
-			return 0;
-		g->keeper = 0;
+	if (r < 0) {
+		log_error("cannot start the guest's control process: %s", strerror(-r));
+		return CLI_FAILED;
 	}
-	log_error("cannot start the guest's control process: %s", strerror(errno));
-	take_down(g);
-	return CLI_FAILED;
+	while (!wait_event(g, ready, -1))
+		if (g->stopped)
+			return 128 + g->stopped;
+	return read(ready, &byte, 1) == 1 ? 0 : CLI_FAILED; /* it has said what failed */
 }
 
 /* 0, or the exit status. */
@@ -448,8 +468,6 @@ static int start(struct guest *g)
 		return CLI_FAILED;
 	}
 	r = wait_networks(g);
-	if (r == 0)
-		r = raise_taps(g);
 	if (r == 0)
 		r = start_keeper(g, to);
 	if (r != 0)

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "guest_bridge.h"
 #include "keeper_internal.h"
 #include "qemu_nic.h"
 
@@ -193,30 +194,69 @@ static struct keeper_network *start_network(struct keeper *k, struct order *o, s
 	return NULL;
 }
 
-/* Gives QEMU its end of the cable, as a back end. 0, or negative with the reason in the monitor's error. */
-static int add_cable(struct keeper *k, struct keeper_network *n)
+/* Gives QEMU a descriptor, as a back end of that type. 0, or negative with the reason in the monitor's error. */
+static int add_fd(struct keeper *k, const char *type, const char *id, int fd)
 {
-	char name[80];
+	char name[80], error[QMP_ERROR_BYTES];
 	int r;
 
-	(void)snprintf(name, sizeof(name), "vmlan-%s", n->name);
-	r = qmp_command(
-		&k->qmp, "getfd", json_pack("{s:s}", "fdname", name), n->n.guest_fd, KEEPER_QMP_MS, NULL);
-	util_close(&n->n.guest_fd);
+	(void)snprintf(name, sizeof(name), "vmlan-%s", id);
+	r = qmp_command(&k->qmp, "getfd", json_pack("{s:s}", "fdname", name), fd, KEEPER_QMP_MS, NULL);
 	if (r < 0)
 		return r;
-	/* Not "stream": that looks a descriptor up in a thread, which knows no monitor's names. */
-	r = qmp_command(&k->qmp, "netdev_add",
-		json_pack("{s:s, s:s, s:s}", "type", "socket", "id", n->name, "fd", name), -1, KEEPER_QMP_MS,
-		NULL);
+	r = qmp_command(&k->qmp, "netdev_add", json_pack("{s:s, s:s, s:s}", "type", type, "id", id, "fd", name), -1,
+		KEEPER_QMP_MS, NULL);
 	if (r == -EREMOTEIO) {
-		char error[QMP_ERROR_BYTES];
-
 		memcpy(error, k->qmp.error, sizeof(error));
 		(void)qmp_command(
 			&k->qmp, "closefd", json_pack("{s:s}", "fdname", name), -1, KEEPER_QMP_MS, NULL);
 		memcpy(k->qmp.error, error, sizeof(error));
 	}
+	return r;
+}
+
+/* QEMU's end of a network's cable. Not as "stream": that looks a descriptor up in a thread, which knows no
+ * monitor's names. */
+static int add_cable(struct keeper *k, struct keeper_network *n)
+{
+	int r = add_fd(k, "socket", n->name, n->n.guest_fd);
+
+	util_close(&n->n.guest_fd);
+	return r;
+}
+
+static int refuse(struct keeper *k, const char *what, const char *why)
+{
+	(void)snprintf(k->qmp.error, sizeof(k->qmp.error), "%s%s", what, why);
+	return -EINVAL;
+}
+
+/* A place on a bridge. The tap is QEMU's alone, and goes with it. */
+static int add_place(struct keeper *k, const struct order *o)
+{
+	static const char *const keys[] = {"type", "id", "model", "mac", "lan", "br"};
+	struct qemu_tap *spec = &o->plan.taps[0];
+	struct guest_bridge b;
+	struct network_error e;
+	struct guest_tap tap;
+	int r;
+
+	for (unsigned int i = 0; i < o->part->opts.n; i++) {
+		bool known = false;
+
+		for (unsigned int m = 0; m < ARRAY_SIZE(keys); m++)
+			known |= strcmp(o->part->opts.v[i].key, keys[m]) == 0;
+		if (!known)
+			return refuse(k, o->part->opts.v[i].key, "= is not for a NIC that is added to a running guest");
+	}
+	if (guest_bridge_find(spec, &b, &e) < 0) {
+		(void)snprintf(k->qmp.error, sizeof(k->qmp.error), "%.255s; to mend it: %.200s", e.text, e.mend);
+		return -ENOENT;
+	}
+	if (guest_bridge_make(spec, &tap) < 0)
+		return refuse(k, "the tap cannot be made", "; it has been said why where the guest was started");
+	r = add_fd(k, "tap", o->id, spec->fds[0]);
+	guest_tap_close(&tap);
 	return r;
 }
 
@@ -296,7 +336,10 @@ void keeper_nic_add(struct keeper *k, const char *spec, struct ctl_reply *ret)
 		if (!n)
 			return;
 	}
-	r = n ? add_cable(k, n) : add_back_end(k, &o);
+	if (n)
+		r = add_cable(k, n);
+	else
+		r = o.plan.n_taps && o.plan.taps[0].bridge[0] ? add_place(k, &o) : add_back_end(k, &o);
 	if (r == 0) {
 		r = add_device(k, &o);
 		memcpy(error, k->qmp.error, sizeof(error));
