@@ -14,34 +14,10 @@
 
 #include "ctl_call.h"
 #include "keeper_internal.h"
-
-/* One line of QEMU's list, taken apart. */
-struct row {
-	const char *name;
-	size_t n_name;
-	const char *index; /* "index=..." */
-	size_t n_index;
-	const char *type; /* what follows "type=" */
-};
-
-static bool parse_row(const char *line, struct row *ret)
-{
-	const char *at = strstr(line, ": index="), *type = at ? strstr(at, ",type=") : NULL;
-
-	if (!type)
-		return false;
-	ret->name = at;
-	while (ret->name > line && ret->name[-1] != ' ')
-		ret->name--;
-	ret->n_name = (size_t)(at - ret->name);
-	ret->index = at + strlen(": ");
-	ret->n_index = (size_t)(type - ret->index);
-	ret->type = type + strlen(",type=");
-	return true;
-}
+#include "qemu_info.h"
 
 /* Is that the back end which the network is? */
-static bool is_network(const struct row *r, const struct guest_network *n)
+static bool is_network(const struct qemu_info_row *r, const struct guest_network *n)
 {
 	static const char *const types[] = {"stream,", "socket,", "vhost-user,"};
 	char told[64];
@@ -63,7 +39,7 @@ static bool is_network(const struct row *r, const struct guest_network *n)
 	return rest && strspn(rest + strlen(told), "-") == strlen(rest + strlen(told));
 }
 
-static const struct guest_network *network_of(const struct keeper *k, const struct row *r)
+static const struct guest_network *network_of(const struct keeper *k, const struct qemu_info_row *r)
 {
 	for (unsigned int i = 0; i < k->n_networks; i++)
 		if (is_network(r, &k->networks[i].n))
@@ -95,9 +71,9 @@ void keeper_info_network(struct keeper *k, struct ctl_reply *ret)
 	}
 	for (char *line = strtok_r(text, "\n", &next); line; line = strtok_r(NULL, "\n", &next)) {
 		const struct guest_network *n;
-		struct row row;
+		struct qemu_info_row row;
 
-		n = parse_row(line, &row) ? network_of(k, &row) : NULL;
+		n = qemu_info_parse_row(line, &row) ? network_of(k, &row) : NULL;
 		if (!n) {
 			ctl_reply_add(ret, "%s\n", line);
 			continue;
@@ -116,9 +92,9 @@ void keeper_qemu_name(struct keeper *k, const struct keeper_network *n, char ret
 	if (qmp_human(&k->qmp, "info network", KEEPER_QMP_MS, &text) < 0)
 		return;
 	for (char *line = strtok_r(text, "\n", &next); line; line = strtok_r(NULL, "\n", &next)) {
-		struct row row;
+		struct qemu_info_row row;
 
-		if (parse_row(line, &row) && is_network(&row, &n->n))
+		if (qemu_info_parse_row(line, &row) && is_network(&row, &n->n))
 			(void)snprintf(ret, CTL_ID_BYTES, "%.*s", (int)row.n_name, row.name);
 	}
 }
@@ -225,19 +201,14 @@ void keeper_hostfwd(struct keeper *k, const struct ctl_request *q, struct ctl_re
 /* "Hub -1 (n):", and below it the rows of its forwards. */
 static void list_of_qemu(char *text, struct ctl_reply *ret)
 {
-	char id[CTL_ID_BYTES] = "", *next;
+	char id[QEMU_INFO_NAME_BYTES] = "", *next;
 
 	for (char *line = strtok_r(text, "\n", &next); line; line = strtok_r(NULL, "\n", &next)) {
-		char src[48], dst[48], proto[4];
-		unsigned int src_port, dst_port;
+		struct qemu_info_forward f;
 
-		if (sscanf(line, "Hub %*d (%127[^)]", id) == 1)
-			continue;
-		if (sscanf(line, " %3[A-Z][HOST_FORWARD] %*d %47s %u %47s %u", proto, src, &src_port, dst,
-			    &dst_port) == 5)
-			ctl_reply_add(ret, "%s %s:%s:%u-%s:%u\n", id,
-				strcmp(proto, "UDP") == 0 ? "udp" : "tcp",
-				strcmp(src, "*") == 0 ? "0.0.0.0" : src, src_port, dst, dst_port);
+		if (!qemu_info_parse_hub(line, id) && qemu_info_parse_forward(line, &f))
+			ctl_reply_add(ret, "%s %s:%s:%u-%s:%u\n", id, f.udp ? "udp" : "tcp", f.src,
+				f.src_port, f.dst, f.dst_port);
 	}
 }
 

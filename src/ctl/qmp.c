@@ -12,7 +12,8 @@
 
 #include "clock.h"
 
-#define LINE_BYTES (8u << 20)
+#define LINE_BYTES  (8u << 20)
+#define DRAIN_READS 16u /* and others have their turn */
 
 static void json_decref_p(json_t **j)
 {
@@ -75,13 +76,19 @@ static int take(struct qmp *q, const char *line, uint64_t number, json_t **ret)
 	return 1;
 }
 
+/* The next line, until a time, be it that there are always more. */
+static int next_line(struct qmp *q, uint64_t end_ms, char **ret)
+{
+	return clock_now_ms() < end_ms ? ctl_lines_wait(&q->lines, end_ms, ret) : -ETIMEDOUT;
+}
+
 static int await(struct qmp *q, uint64_t number, uint64_t end_ms, json_t **ret)
 {
 	char *line;
 	int r = 0;
 
 	while (r == 0) {
-		r = ctl_lines_wait(&q->lines, end_ms, &line);
+		r = next_line(q, end_ms, &line);
 		if (r == 0)
 			r = take(q, line, number, ret);
 	}
@@ -176,7 +183,7 @@ static int await_end(struct qmp *q, uint64_t end_ms)
 		_cleanup_(json_decref_p) json_t *unused = NULL; /* an answer, to nothing that was asked */
 		char *line;
 
-		r = ctl_lines_wait(&q->lines, end_ms, &line);
+		r = next_line(q, end_ms, &line);
 		if (r == 0)
 			r = MIN(take(q, line, 0, &unused), 0);
 	}
@@ -207,10 +214,12 @@ int qmp_unplug(struct qmp *q, const char *path, uint64_t timeout_ms)
 
 int qmp_drain(struct qmp *q)
 {
-	int r;
+	int r = 1;
 
-	while ((r = ctl_lines_read(&q->lines)) > 0)
+	for (unsigned int i = 0; i < DRAIN_READS && r > 0; i++) {
+		r = ctl_lines_read(&q->lines);
 		while (ctl_lines_next(&q->lines))
 			continue;
-	return r == -EAGAIN ? 0 : -EPIPE;
+	}
+	return r > 0 || r == -EAGAIN ? 0 : -EPIPE;
 }
