@@ -117,7 +117,7 @@ static int judge(struct qmp *q, const json_t *answer)
 
 	if (json_object_get(answer, "return"))
 		return 0;
-	(void)snprintf(q->error, sizeof(q->error), "%s", text ? text : "QEMU refuses without a reason");
+	(void)snprintf(q->error, sizeof(q->error), "%s", text && *text ? text : "QEMU refuses without a reason");
 	return error ? -EREMOTEIO : -EBADMSG;
 }
 
