@@ -130,23 +130,6 @@ static int listen_in(const char *folder, struct ctl_place *p, struct stat *ret_m
 	return r < 0 ? r : TAKE_FD(fd);
 }
 
-int ctl_place_listen(
-	enum ctl_kind kind, const char *name, pid_t pid, struct ctl_place *ret, struct stat *ret_made)
-{
-	char folders[FOLDERS_MAX][PATH_MAX];
-	unsigned int n = list_folders(folders);
-	int r = -ENOENT;
-
-	for (unsigned int i = 0; i < n && r < 0; i++)
-		/* Somebody may remove the folder between two steps, because it was empty. */
-		for (unsigned int try = 0; try < TRIES && (try == 0 || r == -ENOENT); try++) {
-			*ret = (struct ctl_place){.kind = kind, .pid = pid};
-			copy_name(name, pid, ret->name);
-			r = listen_in(folders[i], ret, ret_made);
-		}
-	return r;
-}
-
 void ctl_place_remove(const struct ctl_place *p, const struct stat *made)
 {
 	char folder[CTL_PATH_BYTES];
@@ -178,6 +161,17 @@ static bool parse_name(const char *folder, const char *file, struct ctl_place *r
 	return compose(folder, ret) == 0;
 }
 
+/* One that has not got its name yet begins with a dot. If it is not listening yet either, its maker makes
+ * another. */
+static void sweep_unnamed(const char *folder, const char *file)
+{
+	char path[CTL_PATH_BYTES];
+
+	if (file[0] == '.' && strcmp(file, ".") != 0 && strcmp(file, "..") != 0 &&
+		snprintf(path, sizeof(path), "%s/%s", folder, file) < (int)sizeof(path) && is_dead(path))
+		(void)unlink(path);
+}
+
 static int list_folder(const char *folder, struct ctl_place **list, unsigned int *n)
 {
 	int r = check_folder(folder);
@@ -191,8 +185,10 @@ static int list_folder(const char *folder, struct ctl_place **list, unsigned int
 		struct ctl_place p;
 		void *grown;
 
-		if (!parse_name(folder, e->d_name, &p))
+		if (!parse_name(folder, e->d_name, &p)) {
+			sweep_unnamed(folder, e->d_name);
 			continue;
+		}
 		if (is_dead(p.path)) {
 			(void)unlink(p.path);
 			continue;
@@ -235,5 +231,25 @@ int ctl_place_list(struct ctl_place **ret, unsigned int *ret_n)
 		return 0;
 	free(*ret);
 	*ret = NULL;
+	return r;
+}
+
+int ctl_place_listen(
+	enum ctl_kind kind, const char *name, pid_t pid, struct ctl_place *ret, struct stat *ret_made)
+{
+	char folders[FOLDERS_MAX][PATH_MAX];
+	_cleanup_free_ struct ctl_place *others = NULL;
+	unsigned int n = list_folders(folders), n_others;
+	int r = -ENOENT;
+
+	(void)ctl_place_list(&others, &n_others); /* which sweeps */
+
+	for (unsigned int i = 0; i < n && r < 0; i++)
+		/* Somebody may remove the folder between two steps, because it was empty. */
+		for (unsigned int try = 0; try < TRIES && (try == 0 || r == -ENOENT); try++) {
+			*ret = (struct ctl_place){.kind = kind, .pid = pid};
+			copy_name(name, pid, ret->name);
+			r = listen_in(folders[i], ret, ret_made);
+		}
 	return r;
 }

@@ -179,8 +179,19 @@ static void test_places(void **state)
 	int fd_d = ctl_place_listen(CTL_GUEST, "my vm/\xc3\xa4", 123, &a, &made_a);
 	assert_true(fd_d >= 0);
 	assert_string_equal(a.name, "my_vm___");
-	/* The next one's is removed by who looks. */
+	/* The next one's is removed by who looks, or comes anew; so is one that had no name yet. */
 	(void)close(fd_d);
+	char unnamed[CTL_PATH_BYTES];
+	(void)snprintf(unnamed, sizeof(unnamed), "%s/.x-1", run_dir);
+	int fd_x = unixsock_listen(unnamed, &made_a);
+	assert_true(fd_x >= 0);
+	(void)close(fd_x);
+	fd_x = ctl_place_listen(CTL_USER, "y", 5, &a, &made_a);
+	assert_true(fd_x >= 0);
+	assert_int_equal(access(unnamed, F_OK), -1);
+	(void)close(fd_x);
+	ctl_place_remove(&a, &made_a);
+	(void)snprintf(a.path, sizeof(a.path), "%s/guest.123.my_vm___", run_dir);
 	assert_int_equal(ctl_place_list(&list, &n), 0);
 	assert_int_equal(n, 2);
 	free(list);
