@@ -12,6 +12,7 @@
 
 #include "engine.h"
 #include "frame.h"
+#include "gw_dhcp.h"
 #include "log.h"
 
 #define MSG_FD        3
@@ -19,6 +20,7 @@
 #define HIGH_FD       16 /* above the two */
 #define DHCP_N_LEASES 16 /* QEMU's */
 
+static_assert(USER_SEARCH_BYTES == DHCP_SEARCH_BYTES && USER_SEARCH_MAX == GATEWAY_SEARCH_MAX, "what fits here fits there");
 static_assert(USER_QUEUES_MAX == WORKERS_MAX, "what can be asked for can be had");
 #define PORT_DESCRIPTORS   4
 #define VHOST_DESCRIPTORS  64 /* three of each ring, of up to eight pairs, and some */
