@@ -83,6 +83,8 @@ static int make_plan(const struct cli_verb *v, struct cli_line *r, const char *p
 		if (!r->line.informs && *path)
 			ask_version(r, path);
 		r->line.may_tap = guest_tap_is_possible();
+		/* Old QEMUs crash by it without KVM, and there is little to win. */
+		r->line.may_vhost = guest_tap_has_vhost() && !qemu_line_is_tcg(&r->line, has_kvm());
 		x = qemu_plan_make(&r->line, &r->version, &r->plan, &e);
 	}
 	if (x == 0)

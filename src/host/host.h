@@ -62,6 +62,14 @@ struct host_table {
 	uint64_t digest;            /* of its listing: whoever changes a rule changes this */
 };
 
+/* Connections that came to ports of this host and were led on. */
+struct host_dnat {
+	uint8_t proto;
+	int family;
+	uint8_t to[16];                  /* network order; the first four bytes of an IPv4 address */
+	uint16_t port, to_port, n_ports; /* host order; the first ones, and how many */
+};
+
 struct host;
 
 struct host_ops {
@@ -93,8 +101,16 @@ struct host_ops {
 	int (*table_find)(struct host *h, const char *name, struct host_table *ret);
 	int (*table_put)(struct host *h, const char *name, const char *mark, const char *rules);
 	int (*table_del)(struct host *h, const char *name);
+	/* Whether a table of such rules could be made now; makes none. */
+	int (*table_check)(struct host *h, const char *rules);
 	/* All rules of all tables as libnftables writes them in JSON; heap. */
 	int (*ruleset)(struct host *h, char **ret);
+
+	/* Ends what is still translated so: packets of such connections are as any other's from now on. */
+	int (*dnat_end)(struct host *h, const struct host_dnat *d);
+
+	/* Whether a device can be opened for reading and writing; changes nothing. */
+	int (*device_probe)(struct host *h, const char *path);
 
 	/* Files. A write is whole or not at all, and on disk (with its folder's entry) when it returns. */
 	int (*file_read)(struct host *h, const char *path, char **ret);

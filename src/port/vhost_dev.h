@@ -61,6 +61,7 @@ struct vhost_ring {
 	bool was_enabled; /* but before it ever was, nothing is touched */
 	bool running;
 	bool broken;    /* by the guest: until the front end starts it again */
+	bool call_due;  /* a message that the socket did not take */
 	bool to_signal; /* something was used since the last notification */
 	bool more;      /* a pass ended before the ring did */
 	bool watched;   /* it is looked at, and kicks are not wanted before the loop sleeps */
@@ -170,6 +171,12 @@ static inline bool vhost_has(const struct vhost_port *p, enum vhost_feature bit)
 static inline bool vhost_is_lost(const struct vhost_device *d)
 {
 	return __atomic_load_n(&d->mem.lost, __ATOMIC_RELAXED);
+}
+
+/* Kicks and calls are messages where there is no descriptor for them. */
+static inline bool vhost_is_in_band(const struct vhost_device *d)
+{
+	return d->protocol >> VHOST_PROTOCOL_IN_BAND & 1;
 }
 
 static inline bool vhost_spreads(const struct vhost_port *p)

@@ -3,6 +3,7 @@
 
 #include "conf_text.h"
 #include "qemu_hub.h"
+#include "qemu_lan.h"
 #include "qemu_maker.h"
 #include "qemu_moved.h"
 #include "qemu_nic.h"
@@ -75,6 +76,8 @@ static bool stays(const struct qemu_maker *m, const struct qemu_decision *d, con
 		return d->join == QEMU_JOIN_KEEP && !qemu_maker_has_no_vlans(m);
 	if (d->network >= 0 && qemu_user_owns(key))
 		return false;
+	if (d->tap >= 0 && m->plan->taps[d->tap].bridge[0])
+		return !qemu_lan_owns(key);
 	return d->tap < 0 || !qemu_tap_owns(key);
 }
 
@@ -125,6 +128,8 @@ static int emit_fd(struct qemu_maker *m, const char *option, const struct qemu_p
 		add_pair(&before, "id", id);
 	qemu_text_add(&before, several ? ",fds=" : ",fd=");
 	qemu_text_add(&after, ",");
+	if (d->tap >= 0 && m->plan->taps[d->tap].vhost)
+		add_pair(&after, "vhost", "on");
 	add_rest(m, &after, p, d, !id);
 	if (before.bad || after.bad)
 		return -ENOMEM;

@@ -16,8 +16,10 @@ static const struct {
 	{"tap", "An interface of the host, at whose other end is the guest: what it reaches is what the host "
 		"joins "
 		"the interface to, by a script or by hand."},
-	{"bridge", "A place on a bridge of the host, made by QEMU's helper, which /etc/qemu/bridge.conf must "
-		   "allow."},
+	{"bridge", "A place on a bridge of the host: the guest is a neighbour of whatever else is on it. Without "
+		   "root, /etc/qemu/bridge.conf must allow it."},
+	{"lan", "A place in a network that 'vmlan up' made: a tap on its bridge. Guests get addresses and names "
+		"from it, and find each other. Without root, /etc/qemu/bridge.conf must allow its bridge."},
 	{"socket", "A cable to another QEMU, over TCP, UDP or multicast."},
 	{"stream", "A cable over a stream socket, to another QEMU or to vmlan user."},
 	{"dgram", "A cable over datagrams."},
@@ -61,7 +63,8 @@ static const struct {
 	{"fd", "a descriptor that QEMU inherits"},
 	{"fds", "descriptors that QEMU inherits, one a queue"},
 	{"helper", "a program that hands QEMU a tap on a bridge"},
-	{"br", "the bridge"},
+	{"br", "the bridge [br0]"},
+	{"lan", "the network's name"},
 	{"sndbuf", "how many bytes may wait for the host; limits floods"},
 	{"vnet_hdr", "whether frames carry offloads"},
 	{"vhost", "on: the kernel moves the frames of a virtio NIC"},
@@ -199,7 +202,9 @@ static void explain_fate(const struct qemu_line *l, const struct qemu_plan *p, i
 	}
 	if (is_served(p, part))
 		qemu_text_add(t, IN "Served by vmlan's engine, a process of its own.\n");
-	if (tap)
+	if (tap && tap->bridge[0])
+		qemu_text_add(t, IN "The tap is made by vmlan, put into the bridge, and handed over.\n");
+	else if (tap)
 		qemu_text_addf(t, IN "Made by vmlan, which hands it over%s%s.\n",
 			tap->script ? " when it has run " : "", tap->script ? tap->script : "");
 	if (tap && tap->downscript)

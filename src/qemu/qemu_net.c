@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "conf_text.h"
+#include "qemu_lan.h"
 #include "qemu_moved.h"
 #include "qemu_nic.h"
 #include "qemu_words.h"
@@ -145,6 +146,8 @@ static int parse_net_part(struct qemu_part *p, struct qemu_error *e)
 	if (kind == QEMU_PART_MOVED)
 		return 0;
 	r = parse_opts(p, kind == QEMU_PART_DEVICE ? "driver" : "type", e, &is_ours);
+	if (r == 0)
+		r = qemu_lan_imply(p);
 	if (r < 0)
 		return r;
 	if (kind == QEMU_PART_DEVICE && (!is_ours || !qemu_nic_find(qemu_part_type(p)))) {

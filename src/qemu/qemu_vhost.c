@@ -56,8 +56,8 @@ static const char *accelerators_of(const struct qemu_part *p, struct qemu_opts *
 	return NULL;
 }
 
-/* Does the guest run without KVM? QEMU tries what is named in order. */
-static bool is_tcg(const struct qemu_line *l, bool has_kvm)
+/* QEMU tries what is named in order. */
+bool qemu_line_is_tcg(const struct qemu_line *l, bool has_kvm)
 {
 	size_t n = strlen(l->argv[0]);
 	/* What it is if nothing is named: by the name of kvm it tries KVM first. */
@@ -408,7 +408,7 @@ int qemu_vhost_apply(
 		return 0;
 	r = parse_plan(p, &argv, &line);
 	if (r == 0) {
-		j.crashes_by_msix = !qemu_version_is_at_least(v, 10, 0) && is_tcg(&line, o->has_kvm);
+		j.crashes_by_msix = !qemu_version_is_at_least(v, 10, 0) && qemu_line_is_tcg(&line, o->has_kvm);
 		(void)check_line(&j);
 		join(&j);
 		r = j.bad ? -ENOMEM : 0;

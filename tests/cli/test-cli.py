@@ -73,7 +73,8 @@ class Words(unittest.TestCase):
     def test_help_fits_a_screen(self):
         for args in (["help"], ["--help"], ["user", "--help"], ["run", "-h"], ["explain", "-h"], ["help", "user"],
                      ["help", "--help"], ["version", "--help"], ["up", "--help"], ["down", "-h"], ["ls", "-h"],
-                     ["status", "-h"], ["hostfwd", "-h"], ["reserve", "-h"], ["leases", "-h"]):
+                     ["status", "-h"], ["hostfwd", "-h"], ["reserve", "-h"], ["leases", "-h"], ["show", "-h"],
+                     ["doctor", "-h"], ["adopt", "-h"]):
             r = vmlan(*args)
             self.assertEqual((r.returncode, r.stderr), (0, ""))
             lines = r.stdout.rstrip("\n").split("\n")
@@ -98,6 +99,8 @@ class Words(unittest.TestCase):
         self.refused(["user", "stream:/x,conect"], "  stream:/x,conect\n            ^~~~~~\n")
         self.refused(["user", "--queues", "9", "vhost-user:/x"], "from 1 to 8", "  9\n")
         self.refused(["user", "--queues", "2", "fd:0"], "--queues: is for vhost-user ports", "  2\n")
+        self.refused(["user", "--dnssearch", "a..b", "fd:0"], "--dnssearch: a domain is labels of", "1 to 63")
+        self.refused(["user", *["--dnssearch", ".".join(["x" * 60] * 4)] * 3, "fd:0"], "DHCP has room for some 500")
         self.refused(["user", "--host", "1.2.3.4", "fd:0"], "--host: must be", "10.0.2.0/24", "  1.2.3.4\n")
         self.refused(["user", "--hostname", "a\033[1m", "fd:0"], "  a?[1m\n")
         self.refused(["run", QEMU, "-nic", "user,id=n,hostfwd=tcp::70000-:22"],

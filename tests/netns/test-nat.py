@@ -77,6 +77,16 @@ def test_guests(lab):
         refused('down', 'lab', says=('4 guests are attached', 'down --force'))
 
 
+def test_mtu(lab):
+    """It is kept, whatever comes and goes."""
+    with network('--mtu', '1300'):
+        for _ in range(2):
+            with guests(lab, 1) as (vm,):
+                check(vm.mtu == '1300', vm.log)
+                check('mtu 1300' in must('ip', 'link', 'show', 'lab'), 'the MTU is lost with a guest')
+            check('mtu 1300' in must('ip', 'link', 'show', 'lab'), 'the MTU is lost without guests')
+
+
 def test_spoofing(lab):
     """A guest with another's address gets nowhere; nor to the host's loopback."""
     with network(), guests(lab, 1) as (vm,):

@@ -191,6 +191,37 @@ def test_resolv_conf_is_a_link(lab):
         lab.resolvers('127.0.0.1')
 
 
+def test_answer_of_the_last_resolver(lab):
+    """A query that is under way when the resolver changes is answered; the next one from its port goes to the new."""
+    b = DnsServer(lab.host, '127.0.0.53', '192.0.2.102')
+    try:
+        lab.resolvers(SERVER)
+        lab.up()
+        with lab.server.udp(SERVER, 53, timeout=20) as old, lab.guest.udp(timeout=20) as s:
+            s.connect((DNS, 53))
+            for n_answers in (0, 1):  # that it has had from the old one
+                for _ in range(n_answers):
+                    s.send(query())
+                    q, who = old.recvfrom(4096)
+                    old.sendto(q[:2] + b'early', who)
+                    check(s.recv(100) == q[:2] + b'early', 'no answer')
+                s.send(query())
+                q, who = old.recvfrom(4096)
+                lab.resolvers('127.0.0.53')
+                wait_for('the new resolver', lambda: ask(lab.guest, 1) == '192.0.2.102')
+                old.sendto(q[:2] + b'late', who)
+                check(s.recv(100) == q[:2] + b'late', 'the answer was lost')
+                s.send(query())
+                check(socket.inet_ntoa(s.recv(4096)[-4:]) == '192.0.2.102', 'the next query went astray')
+                lab.resolvers(SERVER)
+                wait_for('the old resolver', lambda: ask(lab.guest, 0.2) is None)
+                while select.select([old], [], [], 0)[0]:
+                    old.recv(4096)
+    finally:
+        b.close()
+        lab.resolvers('127.0.0.1')
+
+
 def test_resolvers_gone(lab):
     """A client that always asks from one port follows to a new resolver; with none, it is told at once."""
     a = DnsServer(lab.server, SERVER, '192.0.2.101')
@@ -224,4 +255,4 @@ def test_resolvers_gone(lab):
 
 
 run(test_dns, test_dns_next_resolver, test_link_local_resolver, test_errors_of_an_ipv6_resolver, test_resolv_conf_is_a_link,
-    test_resolvers_gone)
+    test_answer_of_the_last_resolver, test_resolvers_gone)

@@ -87,10 +87,9 @@ def test_port_taken(lab):
 def test_guest_refuses(lab):
     """Nobody listens in the guest: the client sees the end at once, by a reset."""
     lab.up('--hostfwd', 'tcp:0.0.0.0:2222-:22')
-    begin = time.monotonic()
     # The reset may be there before connect() returns.
-    expect_errno(lambda: lab.server.connect(HOST_OUT, 2222).recv(1), errno.ECONNRESET)
-    check(time.monotonic() - begin < 1, 'the refusal takes too long')
+    takes_at_most(1, 'the refusal', lambda: expect_errno(
+        lambda: lab.server.connect(HOST_OUT, 2222).recv(1), errno.ECONNRESET))
 
 
 def test_second_guest(lab):
