@@ -525,7 +525,7 @@ void gw_tcp_work(struct gateway *g, struct flow *f)
 	if (s->flags & GW_TCP_OUT_READY)
 		reopen_window(g, f);
 	else if ((s->flags & GW_TCP_ACK_DUE) && !(s->flags & GW_TCP_GUEST_FIN) &&
-			(s->rcv_nxt - s->rcv_looked >= 16384 || s->rcv_adv - s->rcv_nxt < 16384))
+			(s->rcv_nxt - s->rcv_looked >= 16384 || s->rcv_adv - s->rcv_nxt < MAX(16384u, (uint32_t)g->c.mtu)))
 		gw_tcp_update_window(g, f);
 	if (!gw_tcp_push(g, f))
 		return;
