@@ -27,7 +27,7 @@ class UmlGuest(Guest):
     def __init__(self, world, path, name="guest", memory=512, device=None):
         self.world, self.name = world, name
         self.process = self.serial = self._qmp = None
-        self._pending, self._next_id, self._told = b"", 0, ""
+        self._pending, self._next_id = b"", 0
         self.tmp = world.path(name + "-tmp")
         files = folder()
         self.root = os.path.join(files, "root")
