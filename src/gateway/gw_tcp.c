@@ -14,6 +14,7 @@
 #define POOL_LOW           8
 #define KEEP_TRIES         9
 #define KEEP_AGAIN_MS      75000
+#define RTO_WHOLE_MS       2000 /* from here on all that the window allows is sent again: a NIC may take notice of no less */
 #define SOCKET_EVENTS      (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 
 /* Options of every TCP socket. Listeners pass most on to what they accept; the rest is set here. */
@@ -609,6 +610,8 @@ static void rto_timer(struct gateway *g, struct flow *f)
 	}
 	back_off(s);
 	gw_tcp_rewind(g, f);
+	if (s->rto_ms >= RTO_WHOLE_MS)
+		s->cwnd = 0;
 	if (s->snd_wnd == 0)
 		gw_tcp_probe(g, f); /* it shrank to nothing: what was sent is asked about, not sent again */
 	else if (!gw_tcp_push(g, f))
