@@ -34,7 +34,9 @@
 #define SETTLE_MS        50   /* rules are looked at when nothing has changed for so long */
 #define SETTLE_MAX_MS    1000 /* or since the first change */
 #define BUSY_MS          200  /* another has the lock */
-#define RESTART_MIN_MS   100  /* pauses before dnsmasq is started again */
+#define RETRY_MS         1000 /* a step was not to be put back: a firewall that is starting does not answer yet */
+#define RETRIES_MAX      30
+#define RESTART_MIN_MS   100 /* pauses before dnsmasq is started again */
 #define RESTART_MAX_MS   10000
 #define STEADY_MS        10000 /* having run for so long, it may fail anew */
 #define START_TIMEOUT_MS 10000
@@ -52,6 +54,7 @@ struct supervisor {
 	uint64_t start_ms;   /* when dnsmasq was, or is to be, started */
 	uint64_t pause_ms;
 	uint64_t check_ms, check_last_ms; /* when to look at the rules, and by when; 0: no need */
+	unsigned int n_retries;           /* since rules changed */
 };
 
 static void say(struct supervisor *s, const char *text)
@@ -181,8 +184,11 @@ static int on_dnsmasq_end(struct supervisor *s)
 	return 0;
 }
 
-static void mend_steps(struct supervisor *s, struct network *n)
+/* Whether all is in order. */
+static bool mend_steps(struct supervisor *s, struct network *n)
 {
+	bool good = true;
+
 	for (unsigned int i = 0; i < n->n_steps; i++) {
 		struct step *step = &n->steps[i];
 		struct step_ctx c = {.host = s->host, .network = n->conf.name, .mark = n->mark};
@@ -198,7 +204,9 @@ static void mend_steps(struct supervisor *s, struct network *n)
 			note(s, "%s: %s: %s", what, c.why, strerror(-r));
 		else if (store_save(s->host, n) < 0)
 			note(s, "cannot write the record");
+		good = good && r >= 0;
 	}
+	return good;
 }
 
 /* Not ready yet, or at work on by another: later. */
@@ -220,7 +228,8 @@ static void check_rules(struct supervisor *s)
 				note(s, "other firewalls cannot be seen: %s", e.text);
 			else if (added && store_save(s->host, &n) < 0)
 				note(s, "cannot write the record");
-			mend_steps(s, &n);
+			if (!mend_steps(s, &n) && s->n_retries++ < RETRIES_MAX)
+				s->check_ms = s->check_last_ms = clock_now_ms() + RETRY_MS;
 		}
 		network_done(&n);
 	}
@@ -235,6 +244,7 @@ static void on_rules(struct supervisor *s)
 	(void)snprintf(own, sizeof(own), "%s%s", NETWORK_TABLE_PREFIX, s->network.conf.name);
 	if (!watch_rules_read(s->rules_fd, NETWORK_TABLE_PREFIX, own))
 		return;
+	s->n_retries = 0;
 	if (!s->check_last_ms)
 		s->check_last_ms = now_ms + SETTLE_MAX_MS;
 	s->check_ms = MIN(now_ms + SETTLE_MS, s->check_last_ms);

@@ -5,6 +5,7 @@ with a veth on the bridge, and the state of the host before and after.
 /run and /var/lib are the test's own, since they are where vmlan keeps what it knows."""
 
 import contextlib
+import difflib
 import functools
 import glob
 import json
@@ -17,7 +18,7 @@ from netlib import *
 UDHCPC_SCRIPT = '''#!/bin/sh
 echo "EVENT $1 ip=$ip mask=$mask router=$router dns=$dns mtu=$mtu domain=$domain lease=$lease"
 [ "$1" = bound ] || exit 0
-ip addr flush dev "$interface" scope global
+ip -4 addr flush dev "$interface"
 ip addr add "$ip/$mask" dev "$interface"
 ip route replace default via "$router"
 '''
@@ -116,6 +117,8 @@ def difference(before, after):
             continue
         if isinstance(a, dict):
             said += ['%s: %r -> %r' % (k, a.get(k), b.get(k)) for k in sorted({*a, *b}) if a.get(k) != b.get(k)]
+        elif isinstance(a, str):
+            said += [key, *difflib.unified_diff(a.split('\n'), b.split('\n'), lineterm='')]
         else:
             said.append('%s: %s -> %s' % (key, a, b))
     return '\n'.join(said)

@@ -310,54 +310,6 @@ def test_changes_at_run_time(lab):
         check(status() == {}, str(status()))
 
 
-def test_docker(lab):
-    """A FORWARD that drops, with the chain that Docker leaves to others; made anew while the network is up."""
-    def docker():
-        for command in ('iptables-nft', 'ip6tables-nft'):
-            for args in (('-N', 'DOCKER-USER'), ('-A', 'DOCKER-USER', '-j', 'RETURN'), ('-P', 'FORWARD', 'DROP'),
-                         ('-I', 'FORWARD', '-j', 'DOCKER-USER')):
-                must(command, *args)
-
-    docker()
-    try:
-        with network('--hostfwd', 'tcp::5022-%s.2:22' % NET, '--reserve', '52:54:00:00:03:00=%s.2' % NET):
-            with guests(lab, 2) as (a, b):
-                Echo(a.net, 22)
-                check(ping(a.net, SERVER) == 0, 'no way out')
-                check(ping(a.net, b.ip) == 0, 'no way to the neighbour')
-                check(ask_tcp(lab.server, HOST_OUT, 5022), 'no way in')
-                check(status() == {}, str(status()))
-                must('nft', 'flush', 'ruleset')
-                docker()
-                wait_for('rules in the new chain', lambda: ping(a.net, SERVER, timeout=0.3) == 0)
-                must('iptables-nft', '-S')
-    finally:
-        for command in ('iptables-nft', 'ip6tables-nft'):
-            check('vmlan' not in must(command, '-S'), 'a rule is left')
-        must('nft', 'flush', 'ruleset')
-
-
-def test_firewall_notes(lab):
-    """What cannot be helped is said, with the command that helps; and the command does."""
-    for make, undo in (
-            (('iptables-nft', '-P', 'FORWARD', 'DROP'), ('nft', 'delete', 'table', 'ip', 'filter')),
-            (('nft', 'add table inet mine; add chain inet mine f { type filter hook forward priority 0; policy drop; }'),
-             ('nft', 'delete', 'table', 'inet', 'mine')),
-            (('nft', 'add table inet mine; add chain inet mine i { type filter hook input priority 0; policy drop; }'),
-             ('nft', 'delete', 'table', 'inet', 'mine'))):
-        must(*make)
-        try:
-            said = vmlan('up', 'lab')
-            check(said.returncode == 0 and 'to let' in said.stderr, said.stderr)
-            note = next(line for line in said.stderr.split('\n') if 'to let' in line)
-            must('sh', '-c', note.partition(': ')[2].rpartition('to let them: ')[2])
-            with guests(lab, 1) as (vm,):
-                check(ping(vm.net, SERVER) == 0, 'no way out after: ' + note)
-            good('down', 'lab')
-        finally:
-            must(*undo)
-
-
 def test_leases_last(lab):
     with network(), guests(lab, 1) as (vm,):
         first = vm.ip
