@@ -55,6 +55,7 @@ struct host_bridge {
 struct host_identity {
 	char boot_id[40];
 	uint64_t netns; /* inode */
+	bool is_first;  /* that of process 1, where the host's own services are */
 };
 
 struct host_table {

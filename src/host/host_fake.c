@@ -316,6 +316,7 @@ static int identity(struct host *h, struct host_identity *ret)
 
 	(void)snprintf(ret->boot_id, sizeof(ret->boot_id), "%s", boot ? boot->value : "boot");
 	ret->netns = netns ? strtoull(netns->value, NULL, 10) : 1;
+	ret->is_first = true;
 	return leave(f, 0);
 }
 

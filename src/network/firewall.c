@@ -250,13 +250,21 @@ static bool has_help(const json_t *items, const json_t *chain, const char *dev)
 	return false;
 }
 
+/* Of our servers. */
+static const char *ports_of(const struct network *n)
+{
+	return n->conf.tftp[0] ? "53,67,69,547" : "53,67,547";
+}
+
 static int note_ufw(struct network *n, const char *hook)
 {
 	const char *dev = n->conf.bridge;
+	bool tftp = n->conf.tftp[0];
 
 	if (strcmp(hook, "forward") == 0)
 		return network_add_note(n,
-			"ufw drops guests' packets; to let them: ufw route allow in on %s; ufw route allow out "
+			"ufw drops guests' packets; to let them: ufw route allow in on %s; ufw route allow "
+			"out "
 			"on %s",
 			dev, dev); /* what comes in is ours to choose */
 	if (strcmp(hook, "output") == 0)
@@ -264,8 +272,9 @@ static int note_ufw(struct network *n, const char *hook)
 			n, "ufw drops what guests are answered; to let it: ufw allow out on %s", dev);
 	return network_add_note(n,
 		"ufw drops guests' DHCP and DNS; to let them: ufw allow in on %s to any port 67 proto udp; "
-		"ufw allow in on %s to any port 547 proto udp; ufw allow in on %s to any port 53",
-		dev, dev, dev);
+		"ufw allow in on %s to any port 547 proto udp; ufw allow in on %s to any port 53%s%s%s",
+		dev, dev, dev, tftp ? "; ufw allow in on " : "", tftp ? dev : "",
+		tftp ? " to any port 69 proto udp" : "");
 }
 
 static int note_iptables(struct network *n, const char *hook, const char *iptables)
@@ -284,8 +293,8 @@ static int note_iptables(struct network *n, const char *hook, const char *iptabl
 			iptables, iptables, dev);
 	return network_add_note(n,
 		"%s drops guests' DHCP and DNS in INPUT; to let them: %s -I INPUT -i %s -p udp -m "
-		"multiport --dports 53,67,547 -j ACCEPT",
-		iptables, iptables, dev);
+		"multiport --dports %s -j ACCEPT",
+		iptables, iptables, dev, ports_of(n));
 }
 
 static int note_nft(struct network *n, const json_t *chain)
@@ -308,8 +317,8 @@ static int note_nft(struct network *n, const json_t *chain)
 			name, family, table, family, table, name, dev);
 	return network_add_note(n,
 		"the chain %s of the table %s %s drops guests' DHCP and DNS; to let them: nft insert "
-		"rule %s %s %s iifname %s udp dport '{ 53, 67, 547 }' accept",
-		name, family, table, family, table, name, dev);
+		"rule %s %s %s iifname %s udp dport '{ %s }' accept",
+		name, family, table, family, table, name, dev, ports_of(n));
 }
 
 /* What a person can do about a chain that drops. */

@@ -56,6 +56,10 @@ static void put(FILE *f, const struct net_conf *c, uint16_t dns_port)
 	(void)fprintf(f, "dhcp-option=option:dns-server,%s\n", c->dns_be ? ADDR_TEXT(c->dns_be, a) : a);
 	if (dns_port != DNS_PORT)
 		(void)fprintf(f, "port=%u\n", dns_port);
+	if (c->tftp[0]) /* all of a transfer from one port, as rules know it */
+		(void)fprintf(f, "enable-tftp\ntftp-root=%s\ntftp-single-port\n", c->tftp);
+	if (c->bootfile[0])
+		(void)fprintf(f, "dhcp-boot=%s\n", c->bootfile);
 	if (!c->no_ipv6)
 		put_ipv6(f, c);
 }

@@ -47,8 +47,9 @@ struct supervisor {
 	struct dnsmasq dnsmasq;
 	int lock_fd, signal_fd, rules_fd, links_fd, log_fd, ready_fd;
 	size_t log_bytes;
-	char line[256]; /* the last whole line of dnsmasq's */
+	char line[256]; /* of dnsmasq's, as it comes */
 	size_t line_bytes;
+	char said[256];      /* its last whole line, but for that it fails, which comes after the reason */
 	unsigned int bridge; /* its index */
 	bool started;        /* dnsmasq has said so */
 	uint64_t start_ms;   /* when dnsmasq was, or is to be, started */
@@ -157,6 +158,8 @@ static void read_dnsmasq(struct supervisor *s)
 		}
 		s->line[s->line_bytes] = '\0';
 		s->line_bytes = 0;
+		if (!strstr(s->line, "FAILED to start up"))
+			memcpy(s->said, s->line, sizeof(s->said));
 		if (!s->started && strstr(s->line, "started, version "))
 			on_started(s);
 	}
@@ -172,7 +175,7 @@ static int on_dnsmasq_end(struct supervisor *s)
 	dnsmasq_stop(&s->dnsmasq);
 	if (s->ready_fd >= 0) {
 		(void)snprintf(
-			text, sizeof(text), "dnsmasq ended: %s", s->line[0] ? s->line : "is it installed?");
+			text, sizeof(text), "dnsmasq ended: %s", s->said[0] ? s->said : "is it installed?");
 		say(s, text);
 		return -1;
 	}

@@ -16,7 +16,7 @@ import subprocess
 from netlib import *
 
 UDHCPC_SCRIPT = '''#!/bin/sh
-echo "EVENT $1 ip=$ip mask=$mask router=$router dns=$dns mtu=$mtu domain=$domain lease=$lease"
+echo "EVENT $1 ip=$ip mask=$mask router=$router dns=$dns mtu=$mtu domain=$domain lease=$lease boot=$boot_file from=$siaddr"
 [ "$1" = bound ] || exit 0
 ip -4 addr flush dev "$interface"
 ip addr add "$ip/$mask" dev "$interface"

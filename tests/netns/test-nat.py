@@ -310,6 +310,28 @@ def test_changes_at_run_time(lab):
         check(status() == {}, str(status()))
 
 
+def test_pxe(lab):
+    """A boot file is named in the lease, and served to guests alone."""
+    os.makedirs('/run/tftp', exist_ok=True)
+    data = random.randbytes(100000)
+    with open('/run/tftp/pxe.0', 'wb') as f:
+        f.write(data)
+    before = snapshot()
+    refused('up', 'lab', '--tftp', '/nowhere', says='/nowhere')
+    refused('up', 'lab', '--tftp', 'here', status=2, says='absolute')
+    refused('up', 'lab', '--bootfile', 'a,b', status=2, says='commas')
+    expect_same(before, 'after refusals')
+    with network('--tftp', '/run/tftp', '--bootfile', 'pxe.0', '--restrict'), guests(lab, 1) as (vm,):
+        check('boot=pxe.0 from=%s' % GW in vm.log, vm.log)
+        vm.net.must('busybox', 'tftp', '-g', '-r', 'pxe.0', '-l', '/run/got', GW)
+        with open('/run/got', 'rb') as f:
+            check(f.read() == data, 'the file differs')
+        lab.router.ip('route', 'add', NET + '.0/24', 'via', HOST_OUT)
+        code, _ = lab.server.sh('timeout', '2', 'busybox', 'tftp', '-g', '-r', 'pxe.0', '-l', '/run/got2', GW)
+        lab.router.ip('route', 'del', NET + '.0/24')
+        check(code != 0, 'served to outside')
+
+
 def test_leases_last(lab):
     with network(), guests(lab, 1) as (vm,):
         first = vm.ip

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Nat networks next to other firewalls, each with its own programs in a namespace of its own (limit: 180): guests are
-served, or `up` says what drops their packets and what to type, and what it says does help. After `down` the
-firewall is as it was found.
+"""Nat networks next to firewalls and a resolver that are there already, each really run in a namespace (limit: 180): guests
+are served, or `up` says what drops their packets and what to type, and what it says does help. After `down` the
+host is as it was found.
 
-firewalld and ufw are those of the distribution's packages, unpacked over /usr (fetch-firewalls); firewalld has a bus of
-its own. For Docker stand the rules that dockerd makes, by the iptables that it uses: dockerd itself would want
+firewalld, ufw and systemd-resolved are those of the distribution's packages, unpacked over /usr (fetch-others), with a
+bus of their own. For Docker stand the rules that dockerd makes, by the iptables that it uses: dockerd itself would want
 containerd and cgroups, and only its rules matter here."""
 
 from natlib import *
 
-FIREWALLS = os.path.join(ROOT, 'build/firewalls/root')
+OTHERS = os.path.join(ROOT, 'build/others/root')
 FORWARD = ('--hostfwd', 'tcp::5022-192.168.150.2:22', '--reserve', '52:54:00:00:03:00=192.168.150.2')
 
 # dockerd 24 on a host without containers.
@@ -45,9 +45,9 @@ def unpacked():
     """Their files where they look for them, in our own file systems."""
     if os.path.exists('/etc/ufw'):
         return
-    must('mount', '-t', 'overlay', 'overlay', '-o', 'lowerdir=%s/usr:/usr' % FIREWALLS, '/usr')
+    must('mount', '-t', 'overlay', 'overlay', '-o', 'lowerdir=%s/usr:/usr' % OTHERS, '/usr')
     for name in ('ufw', 'default', 'firewalld'):
-        shutil.copytree(os.path.join(FIREWALLS, 'etc', name), '/etc/' + name, dirs_exist_ok=True)
+        shutil.copytree(os.path.join(OTHERS, 'etc', name), '/etc/' + name, dirs_exist_ok=True)
     for path in glob.glob('/usr/share/ufw/*.*') + glob.glob('/usr/share/ufw/iptables/*'):  # as its postinst does
         if not path.endswith('.md5sum'):
             shutil.copy(path, '/etc/ufw/')
@@ -79,7 +79,7 @@ def network(*args, settle=lambda: None):
     r = vmlan('up', 'lab', *args)
     check(r.returncode == 0, 'up: ' + r.stderr)
     try:
-        yield r.stderr
+        yield r.stdout + r.stderr
     finally:
         r = vmlan('down', '--force', 'lab')
     check(r.returncode == 0, 'down: ' + r.stderr)
@@ -243,16 +243,25 @@ def test_ufw(lab):
         must('ufw', 'disable')
 
 
+@contextlib.contextmanager
+def bus():
+    unpacked()
+    os.makedirs('/run/dbus', exist_ok=True)
+    with open('/run/bus.conf', 'w') as f:
+        f.write(BUS)
+    with contextlib.suppress(OSError):
+        os.unlink('/run/dbus/system_bus_socket')
+    daemon = subprocess.Popen(['dbus-daemon', '--nofork', '--config-file=/run/bus.conf'], stderr=subprocess.DEVNULL)
+    wait_for('a bus', lambda: os.path.exists('/run/dbus/system_bus_socket'))
+    try:
+        yield
+    finally:
+        daemon.terminate()
+        daemon.wait(10)
+
+
 class Firewalld:
     def __init__(self):
-        unpacked()
-        os.makedirs('/run/dbus', exist_ok=True)
-        with open('/run/bus.conf', 'w') as f:
-            f.write(BUS)
-        with contextlib.suppress(OSError):
-            os.unlink('/run/dbus/system_bus_socket')
-        self.bus = subprocess.Popen(['dbus-daemon', '--nofork', '--config-file=/run/bus.conf'], stderr=subprocess.DEVNULL)
-        wait_for('a bus', lambda: os.path.exists('/run/dbus/system_bus_socket'))
         self.start()
 
     def start(self):
@@ -264,11 +273,6 @@ class Firewalld:
         self.daemon.terminate()
         self.daemon.wait(60)
 
-    def close(self):
-        self.stop()
-        self.bus.terminate()
-        self.bus.wait(10)
-
 
 def zone_of(dev='lab'):
     return sh('firewall-cmd', '--get-zone-of-interface=' + dev)[1].strip()
@@ -276,12 +280,11 @@ def zone_of(dev='lab'):
 
 def test_firewalld(lab):
     """In a zone, again after reloads and restarts of firewalld, and out of it after down."""
-    daemon = Firewalld()
-
     def reload():  # it keeps the chains of a zone that it has once used until then, with no way to them
         must('firewall-cmd', '--reload')
 
-    try:
+    with bus():
+        daemon = Firewalld()
         with network(*FORWARD, settle=reload) as said, guests(lab, 2) as (a, b):
             check('reach all services' in said and zone_of() == 'trusted', '%s: %s' % (zone_of(), said))
             check(status() == {}, str(status()))
@@ -305,13 +308,48 @@ def test_firewalld(lab):
             check(zone_of() == 'internal', 'moved to ' + zone_of())
         check(zone_of() == 'internal', "another's choice was undone")
         must('firewall-cmd', '--zone=internal', '--remove-interface=lab')
-    finally:
-        daemon.close()
-        must('nft', 'flush', 'ruleset')
+        daemon.stop()
+
+
+def resolvectl(*args):
+    return must('resolvectl', *args)
+
+
+def test_resolved(lab):
+    """The host finds guests by name, and all else as before."""
+    with bus():
+        os.makedirs('/run/systemd/resolve', exist_ok=True)
+        with open('/etc/passwd', 'a') as f:
+            f.write('systemd-resolve:x:997:997::/:/usr/sbin/nologin\n')
+        os.chown('/run/systemd/resolve', 997, 997)
+        with open('/etc/resolv.conf', 'w') as f:
+            f.write('nameserver 127.0.0.53\n')
+        daemon = subprocess.Popen(['/usr/lib/systemd/systemd-resolved'], stderr=subprocess.DEVNULL)
+        wait_for('systemd-resolved', lambda: sh('resolvectl', 'domain')[0] == 0)
+        before = resolvectl('domain'), resolvectl('dns')
+        with network() as said, guests(lab, 1) as (a,):
+            a.dhcp()
+            check(status() == {}, str(status()))
+            check(a.ip in resolvectl('query', '-4', 'vm0.lab.internal'), 'not found')
+            check(a.ip in must('getent', 'ahostsv4', 'vm0.lab.internal'), 'not found by the C library')
+            check('~lab.internal' in resolvectl('domain', 'lab') and 'told' not in said, said)
+            resolvectl('revert', 'lab')
+            check('missing' in status().values(), str(status()))
+            good('up', 'lab')
+            check(status() == {}, str(status()))
+            other = Net()  # its interfaces are not those that resolved knows
+            try:
+                check('resolved' not in other.must(VMLAN, 'up', 'elsewhere', '--dry-run'), 'told of another namespace')
+            finally:
+                other.close()
+        check((resolvectl('domain'), resolvectl('dns')) == before, 'not as it was')
+        daemon.terminate()
+        daemon.wait(10)
+    check('told' in good('up', 'lab'), 'not said how')
 
 
 def test_bridge_nf(lab):
-    """Where the host's rules see bridged frames, neighbours still reach each other, and the note says what does not work."""
+    """Where the host's rules see bridged frames neighbours still reach each other, and a note says what does not work."""
     lab.host.sysctl('net.bridge.bridge-nf-call-iptables', 1)
     lab.host.sysctl('net.bridge.bridge-nf-call-ip6tables', 1)
     with network(*FORWARD) as said, guests(lab, 2) as (a, b):
@@ -329,8 +367,8 @@ if __name__ == '__main__':
         with open(VMLAN, 'rb') as program:
             if b'__asan_init' in program.read():
                 skip("others' programs, in the build that ships; of ours, test-network has the same under sanitizers")
-        fetched = subprocess.run([os.path.join(HERE, 'fetch-firewalls')], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        fetched = subprocess.run([os.path.join(HERE, 'fetch-others')], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                  text=True, check=False)
         if fetched.returncode != 0:
-            skip('ufw and firewalld cannot be had: ' + fetched.stderr.strip().split('\n')[-1])
+            skip('ufw, firewalld and systemd-resolved cannot be had: ' + fetched.stderr.strip().split('\n')[-1])
     run_nat([v for k, v in list(globals().items()) if k.startswith('test_')])
