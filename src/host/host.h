@@ -94,8 +94,9 @@ struct host_ops {
 	int (*table_find)(struct host *h, const char *name, struct host_table *ret);
 	int (*table_put)(struct host *h, const char *name, const char *mark, const char *rules);
 	int (*table_del)(struct host *h, const char *name);
-	/* All rules of all tables as libnftables writes them in JSON; heap. */
-	int (*ruleset)(struct host *h, char **ret);
+	/* The rules of all tables whose names do not begin so, as libnftables writes them in JSON: an object
+	 * for each table, one after the other; heap. */
+	int (*ruleset)(struct host *h, const char *but, char **ret);
 
 	/* Files. A write is whole or not at all, and on disk (with its folder's entry) when it returns. */
 	int (*file_read)(struct host *h, const char *path, char **ret);

@@ -401,7 +401,7 @@ static int table_del(struct host *h, const char *name)
 	return delete (f, "table", name);
 }
 
-static int ruleset(struct host *h, char **ret)
+static int ruleset(struct host *h, const char *but, char **ret)
 {
 	ENTER(h);
 	*ret = must(strdup(f->ruleset ? f->ruleset : "{\"nftables\": []}"));

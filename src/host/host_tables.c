@@ -148,12 +148,39 @@ int host_table_del(struct host *h, const char *name)
 	return run(h, command, 0);
 }
 
-int host_ruleset(struct host *h, char **ret)
+/* Table by table, since those of other networks are many and of no interest. One that has gone meanwhile is
+ * no error. */
+int host_ruleset(struct host *h, const char *but, char **ret)
 {
-	int r = run(h, "list ruleset", NFT_CTX_OUTPUT_JSON);
+	_cleanup_free_ char *tables = NULL, *text = strdup("");
+	int r = run(h, "list tables", 0);
 
 	if (r < 0)
 		return r;
-	*ret = strdup(nft.nft_ctx_get_output_buffer(host_linux_of(h)->nft));
-	return *ret ? 0 : -ENOMEM;
+	tables = strdup(nft.nft_ctx_get_output_buffer(host_linux_of(h)->nft));
+	if (!tables || !text)
+		return -ENOMEM;
+	for (char *line = tables, *next; *line; line = next) {
+		char command[320], family[16], name[256], *grown;
+
+		next = line + strcspn(line, "\n");
+		next += *next == '\n';
+		if (sscanf(line, "table %15s %255s", family, name) != 2 ||
+			strncmp(name, but, strlen(but)) == 0)
+			continue;
+		(void)snprintf(command, sizeof(command), "list table %s %s", family, name);
+		r = run(h, command, NFT_CTX_OUTPUT_JSON);
+		if (r == -ENOENT)
+			continue;
+		if (r < 0)
+			return r;
+		if (asprintf(&grown, "%s%s\n", text, nft.nft_ctx_get_output_buffer(host_linux_of(h)->nft)) <
+			0)
+			return -ENOMEM;
+		free(text);
+		text = grown;
+	}
+	h->error[0] = '\0';
+	*ret = TAKE_PTR(text);
+	return 0;
 }

@@ -110,6 +110,14 @@ static bool is_firewalld(const json_t *chain_or_rule, const char *chain_key)
 	       strcmp(text_of(chain_or_rule, chain_key), "INPUT_ZONES") == 0;
 }
 
+/* Also that of iptables where its chains are: they end in a rule that rejects everything, too. */
+static bool is_table_of_firewalld(const json_t *items, const json_t *chain)
+{
+	return strcmp(text_of(chain, "table"), FIREWALLD_TABLE) == 0 ||
+	       (strcmp(text_of(chain, "table"), "filter") == 0 &&
+		       has_chain(items, text_of(chain, "family"), "INPUT_ZONES"));
+}
+
 static int look_for_firewalld(const json_t *items, const char *dev)
 {
 	int found = -ENOENT;
@@ -128,12 +136,23 @@ static int look_for_firewalld(const json_t *items, const char *dev)
 	return found;
 }
 
+/* Of all tables but networks' own. Something that is no JSON ends it, and is not there. */
 static int load_rules(struct host *h, json_t **ret)
 {
 	_cleanup_free_ char *text = NULL;
-	int r = h->ops->ruleset(h, &text);
+	int r = h->ops->ruleset(h, NETWORK_TABLE_PREFIX, &text);
+	json_error_t end;
+	json_t *o;
 
-	*ret = r < 0 ? NULL : json_loads(text, 0, NULL);
+	*ret = r < 0 ? NULL : json_array();
+	for (const char *p = text; r == 0 && (o = json_loads(p, JSON_DISABLE_EOF_CHECK, &end));
+		p += end.position) {
+		if (json_array_extend(*ret, json_object_get(o, "nftables")) < 0)
+			end.position = 0;
+		json_decref(o);
+		if (end.position <= 0)
+			break;
+	}
 	return r;
 }
 
@@ -143,7 +162,7 @@ int firewalld_has_dev(struct host *h, const char *dev)
 	int r = load_rules(h, &rules);
 
 	if (r == 0)
-		r = look_for_firewalld(json_object_get(rules, "nftables"), dev);
+		r = look_for_firewalld(rules, dev);
 	json_decref(rules);
 	return r;
 }
@@ -343,8 +362,7 @@ static bool drops(const json_t *items, const json_t *chain)
 	size_t i;
 
 	if ((strcmp(hook, "forward") != 0 && strcmp(hook, "input") != 0 && strcmp(hook, "output") != 0) ||
-		(strcmp(family, "ip") != 0 && strcmp(family, "ip6") != 0 && strcmp(family, "inet") != 0) ||
-		strncmp(text_of(chain, "table"), NETWORK_TABLE_PREFIX, strlen(NETWORK_TABLE_PREFIX)) == 0)
+		(strcmp(family, "ip") != 0 && strcmp(family, "ip6") != 0 && strcmp(family, "inet") != 0))
 		return false;
 	if (strcmp(text_of(chain, "policy"), "drop") == 0)
 		return true;
@@ -434,31 +452,27 @@ static int look_at_rest(struct host *h, struct network *n, const json_t *items, 
 
 int firewall_plan(struct host *h, struct network *n, bool *ret_added, struct network_error *e)
 {
-	const json_t *items, *item;
-	json_t *rules;
-	bool is_firewalld_there;
+	const json_t *item;
+	json_t *items;
+	bool has_firewalld;
 	size_t i;
-	int r = load_rules(h, &rules);
+	int r = load_rules(h, &items);
 
 	*ret_added = false;
 	if (r < 0)
 		return plan_fail(e, r, NULL, "cannot see what rules the host has: %s", strerror(-r));
 	while (n->n_notes)
 		free(n->notes[--n->n_notes]);
-	items = json_object_get(rules, "nftables");
-	is_firewalld_there = look_for_firewalld(items, n->conf.bridge) >= 0;
+	has_firewalld = look_for_firewalld(items, n->conf.bridge) >= 0;
 	json_array_foreach(items, i, item)
 	{
 		const json_t *chain = json_object_get(item, "chain");
-		bool is_its = strcmp(text_of(chain, "table"), FIREWALLD_TABLE) == 0 ||
-			      (has_chain(items, text_of(chain, "family"), "INPUT_ZONES") &&
-				      strcmp(text_of(chain, "table"), "filter") == 0);
 
-		if (r == 0 && chain && !(is_firewalld_there && is_its))
+		if (r == 0 && chain && !(has_firewalld && is_table_of_firewalld(items, chain)))
 			r = look_at_chain(n, items, chain, ret_added);
 	}
 	if (r == 0)
 		r = look_at_rest(h, n, items, ret_added);
-	json_decref(rules);
+	json_decref(items);
 	return r < 0 ? plan_fail(e, r, NULL, "no memory") : 0;
 }

@@ -375,6 +375,17 @@ def test_two_at_once(lab):
         expect_same(before, 'after ' + ' '.join(verbs))
 
 
+def test_full(lab):
+    """250 guests that ask at once all get an address, and names and addresses stay their own."""
+    with network(), contextlib.closing(Guest(lab)) as port, contextlib.closing(Crowd(port, 250)) as crowd:
+        begin = time.monotonic()
+        leased = crowd.lease_all()
+        check(len(set(leased.values())) == 250, '%d leases' % len(set(leased.values())))
+        print('250 leases in %.0f ms' % ((time.monotonic() - begin) * 1000))
+        listed = {x['id']: x['addr'] for x in json.loads(good('leases', 'lab', '--json'))}
+        check({mac.hex(':'): addr for mac, addr in leased.items()} == listed, '%d are listed' % len(listed))
+
+
 def test_many(lab):
     before = snapshot()
     names = ['net%d' % i for i in range(20)]
