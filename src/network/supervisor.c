@@ -38,6 +38,7 @@
 #define RETRIES_MAX      30
 #define RESTART_MIN_MS   100 /* pauses before dnsmasq is started again */
 #define RESTART_MAX_MS   10000
+#define FIRST_TRIES      5     /* the dnsmasq of a supervisor that was killed may still have the addresses */
 #define STEADY_MS        10000 /* having run for so long, it may fail anew */
 #define START_TIMEOUT_MS 10000
 
@@ -54,6 +55,7 @@ struct supervisor {
 	bool started;        /* dnsmasq has said so */
 	uint64_t start_ms;   /* when dnsmasq was, or is to be, started */
 	uint64_t pause_ms;
+	unsigned int n_first;             /* how often it was not to be started, at the beginning */
 	uint64_t check_ms, check_last_ms; /* when to look at the rules, and by when; 0: no need */
 	unsigned int n_retries;           /* since rules changed */
 };
@@ -173,7 +175,7 @@ static int on_dnsmasq_end(struct supervisor *s)
 
 	read_dnsmasq(s);
 	dnsmasq_stop(&s->dnsmasq);
-	if (s->ready_fd >= 0) {
+	if (s->ready_fd >= 0 && (!strstr(s->said, "in use") || ++s->n_first >= FIRST_TRIES)) {
 		(void)snprintf(
 			text, sizeof(text), "dnsmasq ended: %s", s->said[0] ? s->said : "is it installed?");
 		say(s, text);
