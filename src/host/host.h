@@ -73,7 +73,8 @@ struct host_ops {
 	int (*link_list)(struct host *h, struct host_link **ret, unsigned int *ret_n);
 	/* -EEXIST: the name is taken. */
 	int (*bridge_add)(struct host *h, const struct host_bridge *b);
-	int (*link_set_alias)(struct host *h, unsigned int index, const char *alias);
+	/* An MTU that is set after the bridge was made does not change with its ports. */
+	int (*bridge_set)(struct host *h, unsigned int index, const char *alias, uint32_t mtu);
 	int (*link_set_up)(struct host *h, unsigned int index, bool up);
 	int (*link_del)(struct host *h, unsigned int index);
 	/* Port isolation: isolated ports of a bridge do not reach each other. */

@@ -210,18 +210,20 @@ static int bridge_add(struct host *h, const struct host_bridge *b)
 	struct host_link *l = make_link(f, b->name, "bridge");
 
 	memcpy(l->mac, b->mac, sizeof(l->mac));
-	l->mtu = b->mtu;
+	l->mtu = b->mtu + 1;
 	return leave(f, 0);
 }
 
-static int link_set_alias(struct host *h, unsigned int index, const char *alias)
+static int bridge_set(struct host *h, unsigned int index, const char *alias, uint32_t mtu)
 {
 	ENTER(h);
 	struct host_link *l = link_at(f, index);
 
-	if (l)
-		(void)snprintf(l->alias, sizeof(l->alias), "%s", alias);
-	return leave(f, l ? 0 : -ENODEV);
+	if (!l)
+		return leave(f, -ENODEV);
+	(void)snprintf(l->alias, sizeof(l->alias), "%s", alias);
+	l->mtu = mtu;
+	return leave(f, 0);
 }
 
 static int link_set_up(struct host *h, unsigned int index, bool up)
@@ -557,11 +559,11 @@ static int run(struct host *h, char *const argv[])
 	return leave(f, 0);
 }
 
-static const struct host_ops fake_ops = {identity, link_find, link_list, bridge_add, link_set_alias,
-	link_set_up, link_del, port_set_isolated, addr_list, addr_add, addr_del, route_list, sysctl_get,
-	sysctl_set, table_find, table_put, table_del, ruleset, file_read, file_write, file_del, dir_add,
-	dir_del, dir_list, lock_take, lock_release, port_probe, supervisor_start, supervisor_find,
-	supervisor_stop, supervisor_reload, run};
+static const struct host_ops fake_ops = {identity, link_find, link_list, bridge_add, bridge_set, link_set_up,
+	link_del, port_set_isolated, addr_list, addr_add, addr_del, route_list, sysctl_get, sysctl_set,
+	table_find, table_put, table_del, ruleset, file_read, file_write, file_del, dir_add, dir_del,
+	dir_list, lock_take, lock_release, port_probe, supervisor_start, supervisor_find, supervisor_stop,
+	supervisor_reload, run};
 
 /* ------------------------------------------------------------------ for tests */
 

@@ -28,7 +28,7 @@ int host_links_open(struct host_linux *l);
 int host_link_find(struct host *h, const char *name, struct host_link *ret);
 int host_link_list(struct host *h, struct host_link **ret, unsigned int *ret_n);
 int host_bridge_add(struct host *h, const struct host_bridge *b);
-int host_link_set_alias(struct host *h, unsigned int index, const char *alias);
+int host_bridge_set(struct host *h, unsigned int index, const char *alias, uint32_t mtu);
 int host_link_set_up(struct host *h, unsigned int index, bool up);
 int host_link_del(struct host *h, unsigned int index);
 int host_port_set_isolated(struct host *h, unsigned int index, bool isolated);

@@ -191,7 +191,7 @@ int host_bridge_add(struct host *h, const struct host_bridge *b)
 	m = begin_link(l, &q, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
 	mnl_attr_put_strz(m, IFLA_IFNAME, b->name);
 	mnl_attr_put(m, IFLA_ADDRESS, sizeof(b->mac), b->mac);
-	mnl_attr_put_u32(m, IFLA_MTU, b->mtu);
+	mnl_attr_put_u32(m, IFLA_MTU, b->mtu + 1); /* any other than that which bridge_set() sets */
 	info = mnl_attr_nest_start(m, IFLA_LINKINFO);
 	mnl_attr_put_strz(m, IFLA_INFO_KIND, "bridge");
 	data = mnl_attr_nest_start(m, IFLA_INFO_DATA);
@@ -203,15 +203,18 @@ int host_bridge_add(struct host *h, const struct host_bridge *b)
 	return host_failed(h, r, "cannot make the bridge %s", b->name);
 }
 
-int host_link_set_alias(struct host *h, unsigned int index, const char *alias)
+int host_bridge_set(struct host *h, unsigned int index, const char *alias, uint32_t mtu)
 {
 	struct host_linux *l = host_linux_of(h);
 	union netlink_request q;
+	struct nlmsghdr *m;
 	int r = host_links_open(l);
 
 	if (r < 0)
 		return r;
-	mnl_attr_put_strz(begin_link(l, &q, RTM_NEWLINK, 0, index), IFLA_IFALIAS, alias);
+	m = begin_link(l, &q, RTM_NEWLINK, 0, index);
+	mnl_attr_put_u32(m, IFLA_MTU, mtu);
+	mnl_attr_put_strz(m, IFLA_IFALIAS, alias);
 	return netlink_talk(&l->nl, &q, NULL, NULL);
 }
 

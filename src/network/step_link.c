@@ -75,8 +75,8 @@ static int apply_bridge(struct step_ctx *c, struct step *s)
 	}
 	if (r == -EEXIST)
 		return step_failed(c, r, "there is an interface %s that is not ours", b.name);
-	if (r == 0 && !l.alias[0])
-		r = h->ops->link_set_alias(h, l.index, c->mark);
+	if (r == 0 && (!l.alias[0] || l.mtu != b.mtu))
+		r = h->ops->bridge_set(h, l.index, c->mark, b.mtu);
 	return step_failed(c, r, "cannot make the bridge %s", b.name);
 }
 
@@ -95,6 +95,10 @@ static int check_bridge(struct step_ctx *c, const struct step *s)
 		return r;
 	if (strcmp(l.name, step_text(s, "name")) != 0) {
 		(void)snprintf(c->why, sizeof(c->why), "it is called %s now", l.name);
+		return STEP_CHANGED;
+	}
+	if (l.mtu != (uint32_t)step_number(s, "mtu")) {
+		(void)snprintf(c->why, sizeof(c->why), "its MTU is %u", l.mtu);
 		return STEP_CHANGED;
 	}
 	return l.alias[0] ? STEP_OK : STEP_MISSING;

@@ -171,13 +171,17 @@ static void read_dnsmasq(struct supervisor *s)
 static int on_dnsmasq_end(struct supervisor *s)
 {
 	uint64_t now_ms = clock_now_ms();
-	char text[320];
+	char text[480];
 
 	read_dnsmasq(s);
 	dnsmasq_stop(&s->dnsmasq);
 	if (s->ready_fd >= 0 && (!strstr(s->said, "in use") || ++s->n_first >= FIRST_TRIES)) {
-		(void)snprintf(
-			text, sizeof(text), "dnsmasq ended: %s", s->said[0] ? s->said : "is it installed?");
+		(void)snprintf(text, sizeof(text), "dnsmasq ended: %s%s",
+			s->said[0] ? s->said : "is it installed?",
+			strstr(s->said, "DHCP server socket")
+				? "; another DHCP server has port 67 of all interfaces (a dnsmasq that has "
+				  "bind-dynamic in its configuration does not)"
+				: "");
 		say(s, text);
 		return -1;
 	}

@@ -75,14 +75,14 @@ def sysctls():
     return found
 
 
-def processes():
-    """Command lines of what runs here, but for zombies, sleepers that hold namespaces, and ourselves."""
+def processes(ours=True):
+    """Command lines of our servers, or of all that runs here but for zombies and what holds the test's namespaces."""
     found = []
     for path in glob.glob('/proc/[0-9]*/cmdline'):
         with contextlib.suppress(OSError):
             with open(path, 'rb') as f:
                 line = f.read().replace(b'\0', b' ').decode(errors='replace')
-            if 'dnsmasq' in line or 'supervise' in line:
+            if line.startswith(('dnsmasq ', 'vmlan supervise ')) if ours else line and 'sleep infinity' not in line:
                 found.append(line)
     return sorted(found)
 
@@ -106,7 +106,7 @@ def snapshot():
         'routes': must('ip', '-j', 'route', 'show', 'table', 'all'),
         'routes6': must('ip', '-6', '-j', 'route', 'show', 'table', 'all'),
         'sysctls': sysctls(),
-        'processes': processes(),
+        'processes': processes(ours=False),
         'files': sorted(f for f in glob.glob('/run/vmlan*/**', recursive=True)) + glob.glob('/run/.*vmlan*'),
     }
 
