@@ -11,12 +11,17 @@ _vmlan_networks()
 	vmlan ls 2>/dev/null | sed -n '2,$s/ .*//p'
 }
 
+_vmlan_bridges()
+{
+	ip -br link show type bridge 2>/dev/null | sed 's/ .*//'
+}
+
 _vmlan()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} i
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W "run user explain up down ls status leases hostfwd reserve help version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run user explain up adopt down ls show status doctor leases hostfwd reserve help version" -- "$cur")
 		return
 	fi
 	# Where the guest's or the namespace's command begins, if that is before the cursor.
@@ -50,7 +55,7 @@ _vmlan()
 	esac
 	case $verb in
 	help)
-		mapfile -t COMPREPLY < <(compgen -W "run user explain up down ls status leases hostfwd reserve help version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run user explain up adopt down ls show status doctor leases hostfwd reserve help version" -- "$cur")
 		;;
 	hostfwd | reserve)
 		if ((COMP_CWORD == 2)); then
@@ -61,7 +66,14 @@ _vmlan()
 			mapfile -t COMPREPLY < <(compgen -W "$(vmlan "$verb" list "${COMP_WORDS[3]}" 2>/dev/null)" -- "$cur")
 		fi
 		;;
-	up | down | ls | status | leases)
+	adopt)
+		if [[ $cur == -* ]]; then
+			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_options adopt) --help" -- "$cur")
+		elif ((COMP_CWORD == 2)); then
+			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_bridges)" -- "$cur")
+		fi
+		;;
+	up | down | ls | show | status | doctor | leases)
 		if [[ $cur == -* ]]; then
 			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_options "$verb") --help" -- "$cur")
 		elif [[ $verb != ls ]]; then

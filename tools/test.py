@@ -151,13 +151,21 @@ def limit_of(script, suite):
     return int(said.group(1)) if said else SCRIPT_LIMIT_S[suite]
 
 
-def run_script(suite, script, build):
+def runs_of(script, build):
+    """The arguments that it runs with: none, and in the optimised build those of a line "also: ARGUMENT..."."""
+    with open(script, "rb") as f:
+        said = re.search(rb"^also: (.+)", f.read(1000), re.M)
+    return [(), tuple(said.group(1).decode().split())] if said and build.folder == "build" else [()]
+
+
+def run_script(suite, script, build, arguments):
     """Runs one script in a process group of its own, which is ended with it. (verdict, note)"""
-    log, limit = log_path(suite, os.path.basename(script), build.folder), limit_of(script, suite) * build.slowness
+    log = log_path(suite, os.path.basename(script), *arguments[:1], build.folder)
+    limit = limit_of(script, suite) * build.slowness
     environment = {**os.environ, **build.environment, "VMLAN": os.path.abspath(build.folder + "/vmlan"),
                    "VMLAN_BUILD": os.path.abspath(build.folder)}
     with open(log, "wb") as f:
-        process = subprocess.Popen([os.path.abspath(script)], stdin=subprocess.DEVNULL, stdout=f,
+        process = subprocess.Popen([os.path.abspath(script), *arguments], stdin=subprocess.DEVNULL, stdout=f,
                                    stderr=subprocess.STDOUT, env=environment, start_new_session=True)
         try:
             status = process.wait(limit)
@@ -193,8 +201,8 @@ def end_group(process):
 
 
 def script_tests(suite, builds, tally):
-    jobs = [(script, build) for build in builds for script in sorted(glob.glob(f"tests/{suite}/test-*"))
-            if os.access(script, os.X_OK) and
+    jobs = [(script, build, arguments) for build in builds for script in sorted(glob.glob(f"tests/{suite}/test-*"))
+            for arguments in runs_of(script, build) if os.access(script, os.X_OK) and
             (suite != "vm" or build.folder == "build" or os.path.basename(script) in SANITIZED_VM)]
     if suite == "vm" and jobs:
         # What the guests share is made once, before two of them ask for it together.
@@ -206,8 +214,9 @@ def script_tests(suite, builds, tally):
         run_logged(["tests/vm/lib/build-uml"], log_path("vm", "build-uml"))
     with concurrent.futures.ThreadPoolExecutor(min(2, int(JOBS))) as pool:
         results = pool.map(lambda job: run_script(suite, *job), jobs)
-        for (script, build), (verdict, note) in zip(jobs, results):
-            tally.add(suite, f"{os.path.basename(script)} ({build.folder})", verdict, note)
+        for (script, build, arguments), (verdict, note) in zip(jobs, results):
+            name = " ".join([os.path.basename(script), *arguments[:1]])
+            tally.add(suite, f"{name} ({build.folder})", verdict, note)
 
 
 def lint_checks(tally):

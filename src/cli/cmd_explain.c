@@ -2,6 +2,7 @@
 /* vmlan explain: what the network options of a QEMU line mean, and what `vmlan run` makes of them. */
 #include <stdio.h>
 
+#include "guest_bridge.h"
 #include "line.h"
 #include "log.h"
 #include "qemu_explain.h"
@@ -24,6 +25,23 @@ static char **with_program(char **words)
 	return all;
 }
 
+/* What is in the way now of taps on bridges. */
+static void add_bridges(const struct qemu_plan *p, struct qemu_text *t)
+{
+	for (unsigned int i = 0; i < p->n_taps; i++) {
+		struct network_error e;
+		struct guest_bridge b;
+
+		if (!p->taps[i].bridge[0])
+			continue;
+		if (guest_bridge_find(&p->taps[i], &b, &e) < 0)
+			qemu_text_addf(t, "Note: it would fail now: %s. To mend it: %s.\n", e.text, e.mend);
+		else
+			qemu_text_addf(t, "The tap of %s is to be on the bridge %s%s.\n", p->taps[i].name, b.name,
+				b.isolated ? ", isolated from its other guests" : "");
+	}
+}
+
 static int explain(const struct cli_verb *v, char **words)
 {
 	_cleanup_(cli_line_done) struct cli_line l = {0};
@@ -34,6 +52,11 @@ static int explain(const struct cli_verb *v, char **words)
 	if (status != 0)
 		return status;
 	if (qemu_explain(&l.line, &l.plan, &l.version, &t) < 0) {
+		log_error("no memory");
+		return CLI_FAILED;
+	}
+	add_bridges(&l.plan, &t);
+	if (t.bad) {
 		log_error("no memory");
 		return CLI_FAILED;
 	}

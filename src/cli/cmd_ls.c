@@ -13,59 +13,84 @@ static const struct cli_option options[] = {
 	{"json", 0, NULL, "for programs", .flag = offsetof(struct ls_options, json)},
 };
 
-/* One row; what cannot be read is a row too. */
+/* net and bridge NULL: it is not up, and they may be chosen anew each time. */
+static void print_row(
+	const char *name, const char *net, const char *bridge, const char *state, int n_ports, json_t *list)
+{
+	if (list)
+		(void)json_array_append_new(
+			list, json_pack("{ssssss?ss?sssi}", "name", name, "mode", "nat", "net", net, "bridge",
+				      bridge, "phase", state, "ports", n_ports));
+	else
+		(void)printf("%-16s%-6s%-20s%-16s%-9s%d\n", name, "nat", net ? net : "-",
+			bridge ? bridge : "-", state, n_ports);
+}
+
+/* What cannot be read is said, and has no row. */
 static void list_one(struct host *h, const char *name, json_t *list)
 {
+	_cleanup_free_ char *ports = NULL;
 	struct network_error e;
 	struct network n;
 	char net[INET_ADDRSTRLEN + 4], a[INET_ADDRSTRLEN];
-	unsigned int ports = 0;
+	int n_ports = 0;
 
 	if (network_load(h, name, &n, &e) < 0) {
 		(void)fprintf(stderr, "vmlan ls: %s\n", e.text);
 		return;
 	}
-	(void)network_count_ports(h, &n, &ports);
+	if (network_ports(h, &n, &ports) == 0)
+		for (const char *p = ports; *p; p += strlen(p) + 1)
+			n_ports++;
 	(void)snprintf(net, sizeof(net), "%s/%u", inet_ntop(AF_INET, &n.conf.net_be, a, sizeof(a)),
 		net_conf_prefix(&n.conf));
-	if (list)
-		(void)json_array_append_new(list,
-			json_pack("{sssssssssssi}", "name", n.conf.name, "mode", "nat", "net", net, "bridge",
-				n.conf.bridge, "phase", network_phase_names[n.phase], "ports", (int)ports));
-	else
-		(void)printf("%-16s%-6s%-20s%-16s%-9s%u\n", n.conf.name, "nat", net, n.conf.bridge,
-			network_phase_names[n.phase], ports);
+	print_row(n.conf.name, net, n.conf.bridge, network_phase_names[n.phase], n_ports, list);
 	network_done(&n);
+}
+
+static bool is_in(const char *names, const char *name)
+{
+	for (; names && *names; names += strlen(names) + 1)
+		if (strcmp(names, name) == 0)
+			return true;
+	return false;
 }
 
 static int run(const struct cli_verb *v, int argc, char **argv)
 {
 	_cleanup_(cli_args_done) struct cli_args a = {0};
 	_cleanup_(host_linux_free_p) struct host *h = host_linux_new();
-	_cleanup_free_ char *names = NULL;
+	_cleanup_free_ char *names = NULL, *files = NULL;
 	struct ls_options o = {0};
-	int status = net_cmd_parse(v, argc, argv, &o, 0, 0, 0, &a);
+	int status = net_cmd_parse(v, argc, argv, &o, 0, 0, 0, &a), r;
 	json_t *list;
 
 	if (status >= 0 || !h)
 		return h ? status : CLI_FAILED;
-	if (network_names(h, &names) < 0) {
-		(void)fprintf(stderr, "vmlan ls: cannot read %s: %s\n", NETWORK_RUN_DIR, strerror(errno));
+	r = network_names(h, &names);
+	if (r == 0)
+		r = network_file_names(h, &files);
+	if (r < 0) {
+		(void)fprintf(stderr, "vmlan ls: cannot read %s: %s\n",
+			names ? NETWORK_ETC_DIR : NETWORK_RUN_DIR, strerror(-r));
 		return CLI_FAILED;
 	}
 	list = o.json ? json_array() : NULL;
-	if (!list && *names)
+	if (!list && ((names && *names) || (files && *files)))
 		(void)printf(
 			"%-16s%-6s%-20s%-16s%-9s%s\n", "NETWORK", "MODE", "NET", "BRIDGE", "STATE", "PORTS");
-	for (const char *name = names; *name; name += strlen(name) + 1)
+	for (const char *name = names; name && *name; name += strlen(name) + 1)
 		list_one(h, name, list);
+	for (const char *name = files; name && *name; name += strlen(name) + 1)
+		if (!is_in(names, name))
+			print_row(name, NULL, NULL, "down", 0, list);
 	return list ? net_cmd_print_json(list) : net_cmd_finish();
 }
 
 const struct cli_verb cli_verb_ls = {
 	.name = "ls",
 	.synopsis = "[OPTION]...",
-	.summary = "list the networks that are up",
+	.summary = "list networks: those that are up, and those with a file",
 	.options = options,
 	.n_options = ARRAY_SIZE(options),
 	.run = run,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "guest.h"
+#include "guest_bridge.h"
 #include "line.h"
 #include "log.h"
 #include "qemu_explain.h"
@@ -131,8 +132,9 @@ static int make_taps(struct run *r)
 	for (unsigned int i = 0; i < n; i++) {
 		struct qemu_tap *t = &r->line.plan.taps[i];
 
-		if ((r->options.dry_run ? guest_tap_pretend(t, &r->taps[i])
-					: guest_tap_make(t, &r->taps[i])) < 0)
+		if ((r->options.dry_run  ? guest_tap_pretend(t, &r->taps[i])
+			    : t->bridge[0] ? guest_bridge_make(t, &r->taps[i])
+					   : guest_tap_make(t, &r->taps[i])) < 0)
 			return CLI_FAILED;
 	}
 	return 0;
@@ -195,11 +197,20 @@ static void print_network(const struct guest_network *n, const char *why_stream)
 static void print_tap(const struct guest_tap *t)
 {
 	const struct qemu_tap *s = t->spec;
+	struct network_error e = {0};
+	struct guest_bridge b = {0};
 
-	(void)printf("# tap %s: make interface %s%s%s, QEMU's descriptor %d", s->name, t->ifname,
-		s->n_queues > 1 ? " with several queues" : "", s->vnet_hdr ? "" : " without offloads",
-		s->fds[0]);
+	if (s->bridge[0])
+		(void)guest_bridge_find(s, &b, &e);
+	(void)printf("# tap %s: make interface %s%s%s", s->name, t->ifname,
+		s->n_queues > 1 ? " with several queues" : "", s->vnet_hdr ? "" : " without offloads");
+	if (s->bridge[0])
+		(void)printf(" on the bridge %s%s", b.name[0] ? b.name : s->is_network ? "of its network" : s->bridge,
+			b.isolated ? ", isolated" : "");
+	(void)printf(", QEMU's descriptor %d", s->fds[0]);
 	(void)printf(s->n_queues > 1 ? " and the next %u\n" : "\n", s->n_queues - 1);
+	if (e.text[0])
+		(void)printf("#   which would fail now: %s; to mend it: %s\n", e.text, e.mend);
 	if (s->script)
 		(void)printf("#   run %s %s\n", s->script, t->ifname);
 	if (s->downscript)
@@ -275,8 +286,9 @@ const struct cli_verb cli_verb_run = {
 	.synopsis = "[OPTION]... [--] QEMU [ARGUMENT]...",
 	.summary = "run a QEMU line as it is, its user networks served by vmlan",
 	.details = "  The options -net user, -netdev user and -nic user, or none at all, become\n"
-		   "  cables to vmlan's networks, taps are made for QEMU, and words of old become\n"
-		   "  those of today; all else passes as it is. 'vmlan explain' says it at length.",
+		   "  cables to vmlan's networks; taps are made for QEMU, of -net lan=NETWORK and\n"
+		   "  -net bridge,br=BRIDGE on a bridge; words of old become those of today; all\n"
+		   "  else passes as it is. 'vmlan explain' says it at length.",
 	.options = options,
 	.n_options = ARRAY_SIZE(options),
 	.words_are_command = true,

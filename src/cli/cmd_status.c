@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "net_cmd.h"
-#include "step.h"
+#include "net_show.h"
 
 struct status_options {
 	bool json;
@@ -13,33 +13,12 @@ static const struct cli_option options[] = {
 	{"json", 0, NULL, "for programs", .flag = offsetof(struct status_options, json)},
 };
 
-/* Whether it is in order. */
-static bool show_step(struct host *h, const struct network *n, const struct step *s, json_t *list)
-{
-	struct step_ctx c = {.host = h, .network = n->conf.name, .mark = n->mark};
-	char what[STEP_TEXT_BYTES];
-	const char *state;
-	int r;
-
-	s->kind->describe(s, what);
-	r = s->kind->check(&c, s);
-	state = r < 0 ? "unknown" : step_state_names[r];
-	if (r < 0 && !c.why[0])
-		(void)snprintf(c.why, sizeof(c.why), "%s", strerror(-r));
-	if (list)
-		(void)json_array_append_new(list, json_pack("{ssssssss}", "kind", s->kind->name, "what", what,
-							  "state", state, "why", c.why));
-	else
-		(void)printf("  %-9s%s%s%s\n", state, what, c.why[0] ? ": " : "", c.why);
-	return r == STEP_OK;
-}
-
 static int show_network(const struct cli_verb *v, struct host *h, const char *name, json_t *list)
 {
 	json_t *steps = list ? json_array() : NULL;
 	struct network_error e;
 	struct network n;
-	bool good = true;
+	bool good;
 	int r = network_load(h, name, &n, &e);
 
 	if (r == 0) { /* other firewalls as they are now */
@@ -54,15 +33,11 @@ static int show_network(const struct cli_verb *v, struct host *h, const char *na
 	}
 	if (!list)
 		(void)printf("%s: nat, %s\n", name, network_phase_names[n.phase]);
-	for (unsigned int i = 0; i < n.n_steps; i++)
-		good = show_step(h, &n, &n.steps[i], steps) && good;
-	for (unsigned int i = 0; !list && i < n.n_notes; i++)
-		(void)printf("  note     %s\n", n.notes[i]);
-	good = good && n.phase == NETWORK_UP;
+	good = net_show_steps(h, &n, steps) && n.phase == NETWORK_UP;
 	if (list)
-		(void)json_array_append_new(
-			list, json_pack("{ssssssso}", "name", name, "mode", "nat", "phase",
-				      network_phase_names[n.phase], "steps", steps));
+		(void)json_array_append_new(list,
+			json_pack("{sssssssoso}", "name", name, "mode", "nat", "phase",
+				network_phase_names[n.phase], "steps", steps, "notes", net_show_notes(&n)));
 	else if (!good)
 		(void)printf("To mend it: vmlan %s %s\n", n.phase == NETWORK_FALLING ? "down" : "up", name);
 	network_done(&n);

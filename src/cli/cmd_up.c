@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* vmlan up: a network of the kernel's, set up or mended. */
+/* vmlan up: a network of the kernel's, set up or mended. What it is like says its file, if there is one, and
+ * over that the options. */
 #include <arpa/inet.h>
 #include <stdio.h>
 
 #include "log.h"
 #include "net_cmd.h"
+#include "net_file.h"
+#include "notify.h"
 #include "step.h"
+#include "store.h"
 
 struct up_options {
 	struct net_conf conf;
@@ -101,44 +105,107 @@ static void print_notes(const struct network *n)
 		log_warn("%s: %s", n->conf.name, n->notes[i]);
 }
 
-static void take_name(struct net_conf *c, const char *name)
+static int set_option(void *ctx, const char *key, const char *value)
 {
-	(void)snprintf(c->name, sizeof(c->name), "%s", name);
-	if (!c->bridge[0])
-		(void)snprintf(c->bridge, sizeof(c->bridge), "%s", name);
+	struct conf_error e;
+
+	return net_conf_set(ctx, key, value, &e) ? 0 : -EINVAL;
+}
+
+/* The options of its file, if there is one. -1: go on; else the exit status, and the error has been printed.
+ */
+static int read_file(const struct cli_verb *v, struct host *h, const char *name, struct net_conf *c)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[HOST_PATH_BYTES], what[HOST_PATH_BYTES + 64];
+	struct net_file_error e;
+	int r;
+
+	network_file_path(name, path);
+	r = h->ops->file_read(h, path, &text);
+	if (r < 0 && r != -ENOENT)
+		(void)fprintf(stderr, "vmlan %s: cannot read %s: %s\n", v->name, path, strerror(-r));
+	if (r < 0)
+		return r == -ENOENT ? -1 : CLI_FAILED;
+	if (net_file_parse(text, c, &e))
+		return -1;
+	(void)snprintf(what, sizeof(what), "%s:%u%s%s", path, e.line, e.e.option ? ": " : "",
+		e.e.option ? e.e.option : "");
+	cli_print_error(v, what, e.text, &e.e);
+	return CLI_USAGE;
+}
+
+/* -1: *ret is what the file and the options say together; else the exit status. */
+static int take_conf(const struct cli_verb *v, struct host *h, const char *name, struct up_options *o,
+	struct net_conf *ret)
+{
+	struct conf_error e;
+	int status;
+
+	(void)net_conf_init(name, ret, &e); /* the name has been checked */
+	status = read_file(v, h, name, ret);
+	if (status >= 0)
+		return status;
+	(void)snprintf(o->conf.name, sizeof(o->conf.name), "%s", name);
+	if (!o->conf.bridge[0])
+		(void)snprintf(o->conf.bridge, sizeof(o->conf.bridge), "%s", name);
+	o->conf.no_ipv6 = o->no_ipv6;
+	o->conf.isolated = o->isolated;
+	o->conf.restricted = o->restricted;
+	o->conf.stp = o->stp;
+	if (net_conf_each(&o->conf, set_option, ret) == 0)
+		return -1;
+	/* Each was good by itself: so it is one that the file has already. */
+	cli_usage_error(v, "a forward or a reservation on the line is one that the network's file has too");
+	return CLI_USAGE;
+}
+
+static int bring_up(const struct cli_verb *v, struct host *h, const struct net_conf *c, bool dry_run)
+{
+	struct network_error e;
+	struct network n;
+	int r = dry_run ? network_plan(h, c, &n, &e) : network_up(h, c, &n, &e), status;
+	char path[HOST_PATH_BYTES];
+	pid_t supervisor = 0;
+
+	if (r < 0)
+		return net_cmd_error(v, c->name, &e, r);
+	if (dry_run) {
+		status = print_plan(&n);
+	} else {
+		print_network(&n);
+		print_names(&n);
+		status = net_cmd_finish();
+		store_path(c->name, STORE_SUPERVISOR, path);
+		if (h->ops->supervisor_find(h, path, &supervisor) == 0)
+			notify_ready(supervisor);
+	}
+	print_notes(&n);
+	network_done(&n);
+	return status;
 }
 
 static int run(const struct cli_verb *v, int argc, char **argv)
 {
 	_cleanup_(cli_args_done) struct cli_args a = {0};
 	_cleanup_(host_linux_free_p) struct host *h = host_linux_new();
+	unsigned int at_name = v == &cli_verb_adopt; /* behind the bridge's */
 	struct up_options o = {0};
-	struct network_error e;
-	struct network n;
-	int status = net_cmd_parse(v, argc, argv, &o, 1, 1, 0, &a), r;
+	struct net_conf c = {0};
+	struct conf_error e;
+	int status = net_cmd_parse(v, argc, argv, &o, at_name + 1, at_name + 1, at_name, &a);
 
-	if (status >= 0 || !h) {
-		net_conf_done(&o.conf);
-		return h ? status : CLI_FAILED;
+	if (status < 0 && at_name && !net_conf_set(&o.conf, "bridge", a.words[0], &e)) {
+		cli_print_error(v, NULL, a.words[0], &e);
+		status = CLI_USAGE;
 	}
-	take_name(&o.conf, a.words[0]);
-	o.conf.no_ipv6 = o.no_ipv6;
-	o.conf.isolated = o.isolated;
-	o.conf.restricted = o.restricted;
-	o.conf.stp = o.stp;
-	r = o.dry_run ? network_plan(h, &o.conf, &n, &e) : network_up(h, &o.conf, &n, &e);
+	o.conf.adopted = at_name;
+	if (status < 0)
+		status = h ? take_conf(v, h, a.words[at_name], &o, &c) : CLI_FAILED;
+	if (status < 0)
+		status = bring_up(v, h, &c, o.dry_run);
 	net_conf_done(&o.conf);
-	if (r < 0)
-		return net_cmd_error(v, a.words[0], &e, r);
-	if (o.dry_run) {
-		status = print_plan(&n);
-	} else {
-		print_network(&n);
-		print_names(&n);
-		status = net_cmd_finish();
-	}
-	print_notes(&n);
-	network_done(&n);
+	net_conf_done(&c);
 	return status;
 }
 
@@ -146,6 +213,17 @@ const struct cli_verb cli_verb_up = {
 	.name = "up",
 	.synopsis = "[OPTION]... NETWORK",
 	.summary = "set up a network of the kernel's, or mend it",
+	.details = "  Options add to those of /etc/vmlan/NETWORK.net, and prevail over them.",
+	.options = options,
+	.n_options = ARRAY_SIZE(options),
+	.run = run,
+};
+
+const struct cli_verb cli_verb_adopt = {
+	.name = "adopt",
+	.synopsis = "[OPTION]... BRIDGE NETWORK",
+	.summary = "set up a network on a bridge that is there, and stays",
+	.details = "  The options are those of up; the bridge's addresses are the network's.",
 	.options = options,
 	.n_options = ARRAY_SIZE(options),
 	.run = run,

@@ -47,10 +47,10 @@ static bool set_dnssearch(void *target, const char *value, struct conf_error *e)
 {
 	char name[USER_NAME_BYTES];
 
-	if (!user_conf_parse_name(value, name, e))
+	if (!user_conf_parse_domain(value, name, e))
 		return false;
 	return user_conf_add_search(target, name) == 0 ||
-	       fail(e, "there can be %u search domains", USER_SEARCH_MAX);
+	       fail(e, "there can be %u search domains, and DHCP has room for some 500 characters", USER_SEARCH_MAX);
 }
 
 static bool set_mtu(void *target, const char *value, struct conf_error *e)
@@ -103,10 +103,11 @@ static const struct cli_option options[] = {
 	{"isolated", 0, NULL, "guests do not reach each other", FLAG(isolated)},
 	{"guest-servers", 0, NULL, "guests may be DHCP servers and IPv6 routers of others", FLAG(guest_servers)},
 	{"busy-poll-us", 0, "N", "look into vhost-user rings for N us before sleep [0]", set_busy_poll},
+	{"in-band", 0, NULL, NULL, FLAG(in_band)}, /* of time travel, which few have: the manual tells of it */
 	{"pcap", 0, "FILE", "write all frames to FILE (pcapng)", set_pcap},
 	{"stats", 0, NULL, "print counters at the end", FLAG(stats)},
 	{"debug", 0, NULL, "say what is going on", FLAG(debug)},
-	{"no-peek-off", 0, NULL, "do without SO_PEEK_OFF (for tests)", FLAG(no_peek_off)},
+	{"no-peek-off", 0, NULL, NULL, FLAG(no_peek_off)}, /* for tests */
 	{"no-sandbox", 0, NULL, "do not confine the engine (for tests)", FLAG(no_sandbox)},
 };
 

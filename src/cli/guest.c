@@ -8,9 +8,9 @@
  * other process may hold that end, therefore: all descriptors are closed on exec, QEMU's copies excepted, and
  * each network closes everything that is not its own.
  *
- * Taps are looked after by one more process, the keeper. It holds them open until nobody has the other end of
- * a pipe that QEMU inherits, which is when QEMU has ended, in whatever way; then it runs their downscripts. A
- * QEMU that was killed, or is in the background, or whose vmlan was killed, so leaves nothing behind.
+ * Taps are looked after by one more process, the keeper. It runs their scripts, and holds them open until nobody
+ * has the other end of a pipe that QEMU inherits, which is when QEMU has ended, in whatever way; then it runs their
+ * downscripts. A QEMU that was killed, or is in the background, or whose vmlan was killed, so leaves nothing behind.
  *
  * What a network prints goes where our own output goes. Only of a QEMU that daemonizes it is relayed, for a
  * shell waits for the end of our output: after QEMU has gone to the background nobody hears it. */
@@ -427,51 +427,77 @@ static void take_down(struct guest *g)
 		(void)guest_tap_down(&g->taps[i], &g->mask);
 }
 
-/* In a process of its own: until the other end of the pipe is closed. */
-static void keep_taps(struct guest *g, int from, int relay_fd)
+/* In a process of its own: runs the scripts, says so by a byte, and stays until the other end of the pipe that it
+ * reads is closed. Whoever is killed while a script runs, what came up is taken down. */
+static void keep_taps(struct guest *g, int from, int ready_fd, int relay_fd)
 {
-	char byte;
+	char byte = 0;
 
-	if (redirect(relay_fd) < 0 || (g->daemonizes && setsid() < 0) || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
-		_exit(CLI_FAILED);
 	for (unsigned int i = 0; i < g->n; i++)
 		guest_cable_done(&g->networks[i]);
 	util_close(&g->life_fd);
 	util_close(&g->relay_fd);
 	util_close(&g->signal_fd);
+	for (unsigned int i = 0; i < g->n_taps; i++)
+		if (!guest_tap_up(&g->taps[i], &g->mask)) {
+			take_down(g);
+			_exit(CLI_FAILED);
+		}
+	if (signal(SIGPIPE, SIG_IGN) != SIG_ERR && redirect(relay_fd) == 0 && (!g->daemonizes || setsid() >= 0))
+		(void)!write(ready_fd, &byte, 1);
+	(void)close(ready_fd);
 	while (read(from, &byte, 1) < 0 && errno == EINTR)
 		continue;
 	take_down(g);
 	_exit(0);
 }
 
-/* Runs the scripts of all taps, and starts their keeper. 0, or the exit status. */
-static int start_taps(struct guest *g, int relay_fd)
+/* 0 or -errno. ret_ready_fd: the keeper's byte comes from it. */
+static int start_keeper(struct guest *g, int relay_fd, int *ret_ready_fd)
 {
-	_cleanup_close_ int from = -1;
+	_cleanup_close_ int from = -1, ready = -1, to = -1;
 	int fds[2];
 
-	for (unsigned int i = 0; i < g->n_taps; i++)
-		if (!guest_tap_up(&g->taps[i], &g->mask)) {
-			take_down(g);
-			return CLI_FAILED;
-		}
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	from = fds[0];
+	g->life_fd = fds[1];
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	ready = fds[0];
+	to = fds[1];
+	(void)fflush(NULL);
+	g->keeper = fork();
+	if (g->keeper < 0) {
+		g->keeper = 0;
+		return -errno;
+	}
+	if (g->keeper == 0) {
+		(void)close(ready);
+		keep_taps(g, from, to, relay_fd);
+	}
+	*ret_ready_fd = TAKE_FD(ready);
+	return 0;
+}
+
+/* Has a keeper run the scripts of all taps. 0, or the exit status. */
+static int start_taps(struct guest *g, int relay_fd)
+{
+	_cleanup_close_ int ready = -1;
+	char byte;
+	int r;
+
 	if (!g->n_taps)
 		return 0;
-	if (pipe2(fds, O_CLOEXEC) == 0) {
-		from = fds[0];
-		g->life_fd = fds[1];
-		(void)fflush(NULL);
-		g->keeper = fork();
-		if (g->keeper == 0)
-			keep_taps(g, from, relay_fd);
-		if (g->keeper > 0)
-			return 0;
-		g->keeper = 0;
+	r = start_keeper(g, relay_fd, &ready);
+	if (r < 0) {
+		log_error("cannot start the keeper of the taps: %s", strerror(-r));
+		return CLI_FAILED;
 	}
-	log_error("cannot start the keeper of the taps: %s", strerror(errno));
-	take_down(g);
-	return CLI_FAILED;
+	while (!wait_event(g, ready, -1))
+		if (g->stopped)
+			return 128 + g->stopped;
+	return read(ready, &byte, 1) == 1 ? 0 : CLI_FAILED; /* it has said what failed */
 }
 
 /* 0, or the exit status. */

@@ -2,23 +2,27 @@
 #include "guest_tap.h"
 
 #include <fcntl.h>
-#include <linux/if_tun.h>
-#include <net/if.h>
 #include <poll.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "log.h"
+#include "tun.h"
 
-#define TUN          "/dev/net/tun"
+#define VHOST        "/dev/vhost-net"
 #define OUTPUT_BYTES 4096 /* of what a script prints, the last of it */
-#define HEADER_BYTES 10   /* struct virtio_net_hdr; another QEMU may have left another length */
 
 bool guest_tap_is_possible(void)
 {
-	return access(TUN, R_OK | W_OK) == 0;
+	return access(TUN_PATH, R_OK | W_OK) == 0;
+}
+
+bool guest_tap_has_vhost(void)
+{
+	_cleanup_close_ int fd = open(VHOST, O_RDWR | O_CLOEXEC);
+
+	return fd >= 0;
 }
 
 /* What a person can do about it. */
@@ -41,36 +45,16 @@ static void report(const struct qemu_tap *t, int error)
 		log_error("tap %s: %s", name, strerror(error));
 }
 
-static int open_queue(const struct qemu_tap *t, struct ifreq *r)
-{
-	_cleanup_close_ int fd = open(TUN, O_RDWR | O_CLOEXEC | O_NONBLOCK);
-	unsigned int features = 0;
-	int n_bytes = HEADER_BYTES;
-
-	if (fd < 0)
-		return -errno;
-	r->ifr_flags = IFF_TAP | IFF_NO_PI;
-	if (t->vnet_hdr && ioctl(fd, TUNGETFEATURES, &features) == 0 && (features & IFF_VNET_HDR))
-		r->ifr_flags |= IFF_VNET_HDR;
-	else if (t->vnet_hdr_required)
-		return -EOPNOTSUPP;
-	if (t->n_queues > 1)
-		r->ifr_flags |= IFF_MULTI_QUEUE;
-	if (ioctl(fd, TUNSETIFF, r) < 0)
-		return -errno;
-	if (r->ifr_flags & IFF_VNET_HDR)
-		(void)ioctl(fd, TUNSETVNETHDRSZ, &n_bytes);
-	return TAKE_FD(fd);
-}
-
 int guest_tap_make(struct qemu_tap *spec, struct guest_tap *ret)
 {
-	struct ifreq r = {0};
+	struct tun_options o = {.vnet_hdr = spec->vnet_hdr,
+		.vnet_hdr_required = spec->vnet_hdr_required,
+		.multi_queue = spec->n_queues > 1};
 
 	*ret = (struct guest_tap){.spec = spec};
-	(void)snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", spec->ifname[0] ? spec->ifname : "tap%d");
+	(void)snprintf(ret->ifname, sizeof(ret->ifname), "%s", spec->ifname[0] ? spec->ifname : "tap%d");
 	for (unsigned int i = 0; i < spec->n_queues; i++) {
-		int fd = open_queue(spec, &r); /* the kernel fills the name in for the next one */
+		int fd = tun_open_queue(ret->ifname, &o);
 
 		if (fd < 0) {
 			report(spec, -fd);
@@ -79,7 +63,6 @@ int guest_tap_make(struct qemu_tap *spec, struct guest_tap *ret)
 		}
 		spec->fds[i] = fd;
 	}
-	(void)snprintf(ret->ifname, sizeof(ret->ifname), "%s", r.ifr_name);
 	return 0;
 }
 

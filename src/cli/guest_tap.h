@@ -14,6 +14,8 @@ struct guest_tap {
 
 /* Can taps be made here at all? */
 bool guest_tap_is_possible(void);
+/* Can the kernel move their frames (vhost-net)? */
+bool guest_tap_has_vhost(void);
 /* 0, or -errno after it has been said what went wrong. */
 int guest_tap_make(struct qemu_tap *spec, struct guest_tap *ret);
 /* Descriptors that lead nowhere, with the numbers that the tap's would have. 0 or -errno. */

@@ -19,17 +19,21 @@ static bool has_kvm(void)
 	return fd >= 0;
 }
 
-/* Where there is no `kvm`, it is qemu-system-x86_64, with KVM if that can be used. */
-static bool replace_kvm(struct cli_line *r)
+/* Where a name of old is no command, it is qemu-system-x86_64: `kvm` and `qemu-kvm` with KVM if that can be used,
+ * `qemu` (before 1.0) without. */
+static bool replace_old_name(struct cli_line *r)
 {
 	static char name[] = "qemu-system-x86_64", option[] = "-enable-kvm";
+	const char *old = r->argv[0];
+	bool is_kvm = strcmp(old, "kvm") == 0 || strcmp(old, "qemu-kvm") == 0, kvm = is_kvm && has_kvm();
 	char path[PATH_MAX];
-	bool kvm = has_kvm();
 
-	if (guest_find_command(name, path) < 0)
+	if ((!is_kvm && strcmp(old, "qemu") != 0) || guest_find_command(name, path) < 0)
 		return false;
-	log_info("there is no command 'kvm' here: running %s %s", name,
-		kvm ? option : "without KVM, for /dev/kvm cannot be used");
+	log_info("there is no command '%s' here: running %s%s", old, name,
+		kvm       ? " -enable-kvm"
+		: is_kvm ? " without KVM, for /dev/kvm cannot be used"
+			  : "");
 	r->argv[0] = name;
 	if (kvm) {
 		memmove(r->argv + 2, r->argv + 1, (size_t)r->argc * sizeof(*r->argv));
@@ -44,7 +48,7 @@ static int find_guest(struct cli_line *r, char ret_path[PATH_MAX])
 {
 	int x = guest_find_command(r->argv[0], ret_path);
 
-	if (x == -ENOENT && strcmp(r->argv[0], "kvm") == 0 && replace_kvm(r))
+	if (x == -ENOENT && replace_old_name(r))
 		x = guest_find_command(r->argv[0], ret_path);
 	if (x == 0)
 		return 0;
@@ -79,6 +83,8 @@ static int make_plan(const struct cli_verb *v, struct cli_line *r, const char *p
 		if (!r->line.informs && *path)
 			ask_version(r, path);
 		r->line.may_tap = guest_tap_is_possible();
+		/* Old QEMUs crash by it without KVM, and there is little to win. */
+		r->line.may_vhost = guest_tap_has_vhost() && !qemu_line_is_tcg(&r->line, has_kvm());
 		x = qemu_plan_make(&r->line, &r->version, &r->plan, &e);
 	}
 	if (x == 0)

@@ -269,6 +269,7 @@ FLAG_KEY(isolated, isolated)
 FLAG_KEY(restrict, restricted)
 FLAG_KEY(no_ipv6, no_ipv6)
 FLAG_KEY(stp, stp)
+FLAG_KEY(adopt, adopted)
 
 static bool emit_hostfwd(const struct net_conf *c, unsigned int i, char ret[NET_VALUE_BYTES])
 {
@@ -339,6 +340,7 @@ static bool set_reserve(struct net_conf *c, const char *value, struct conf_error
 static const struct key keys[] = {
 	{"mode", set_mode, emit_mode},
 	{"bridge", set_bridge, emit_bridge},
+	{"adopt", set_adopt, emit_adopt},
 	{"net", set_net, emit_net},
 	{"host", set_host, emit_host},
 	{"dhcpstart", set_dhcpstart, emit_dhcpstart},
@@ -368,6 +370,15 @@ static const struct key *find_key(const char *name)
 bool net_conf_has_key(const char *key)
 {
 	return find_key(key);
+}
+
+int net_conf_each_key(int (*fn)(void *ctx, const char *key), void *ctx)
+{
+	int r = 0;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(keys) && r == 0; i++)
+		r = fn(ctx, keys[i].name);
+	return r;
 }
 
 bool net_conf_set(struct net_conf *c, const char *key, const char *value, struct conf_error *e)

@@ -61,6 +61,7 @@ struct net_conf {
 	char bootfile[NET_BOOTFILE_BYTES]; /* what guests are told to boot, or empty */
 	uint16_t mtu;                      /* 0: 1500 */
 	bool isolated, restricted, no_ipv6, stp;
+	bool adopted;                 /* the bridge is another's, and is there */
 	struct net_forward *forwards; /* heap */
 	unsigned int n_forwards;
 	struct net_reserve *reserves; /* heap */
@@ -76,6 +77,8 @@ int net_conf_copy(const struct net_conf *c, struct net_conf *ret);
 /* One option. A flag's value is "yes" or "no". false: *e says why, nothing is changed. */
 bool net_conf_set(struct net_conf *c, const char *key, const char *value, struct conf_error *e);
 bool net_conf_has_key(const char *key);
+/* All keys that there are, as net_conf_each(). */
+int net_conf_each_key(int (*fn)(void *ctx, const char *key), void *ctx);
 /* Tells of each option that is not at its default, in a fixed order. fn: other than 0 ends it and is
  * returned. */
 int net_conf_each(

@@ -28,7 +28,7 @@ static bool parse_addr(const char *text, const char **p, char sep, struct net_ad
 			return conf_fail(
 				e, at + 1, n, "a bracket holds an IPv6 address that is not link-local");
 		if (end[1] != sep)
-			return conf_fail(e, at + n + 2, 1, FORWARD_FORM);
+			return conf_fail(e, at + n + 2, end[1] != 0, FORWARD_FORM);
 		*p = end + 2;
 		return true;
 	}

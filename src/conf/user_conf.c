@@ -16,6 +16,8 @@
 #define NET_DEFAULT      0x0a000200u /* 10.0.2.0/24 */
 #define NET_DEFAULT_BITS 24
 #define NET_BITS_MIN     4
+#define LABEL_MAX        63  /* RFC 1035, 2.3.4 */
+#define DOMAIN_MAX       253 /* without the length before the first label, and the root's */
 #define NET_BITS_MAX     29 /* room for a router, a name server and a guest */
 #define MTU_MIN          576
 #define MTU_MAX          65520
@@ -80,7 +82,11 @@ int user_conf_add_port(struct user_conf *c, const struct user_port *p)
 
 int user_conf_add_search(struct user_conf *c, const char name[USER_NAME_BYTES])
 {
-	if (c->n_search >= USER_SEARCH_MAX)
+	size_t n_bytes = strlen(name) + 2;
+
+	for (unsigned int i = 0; i < c->n_search; i++)
+		n_bytes += strlen(c->search[i]) + 2;
+	if (c->n_search >= USER_SEARCH_MAX || n_bytes > USER_SEARCH_BYTES)
 		return -ENOSPC;
 	memcpy(c->search[c->n_search++], name, USER_NAME_BYTES);
 	return 0;
@@ -143,6 +149,28 @@ bool user_conf_parse_name(const char *text, char ret[USER_NAME_BYTES], struct co
 			e, USER_NAME_BYTES - 1, 0, "a name has at most %d characters", USER_NAME_BYTES - 1);
 	memset(ret, 0, USER_NAME_BYTES);
 	memcpy(ret, text, n);
+	return true;
+}
+
+bool user_conf_parse_domain(const char *text, char ret[USER_NAME_BYTES], struct conf_error *e)
+{
+	char name[USER_NAME_BYTES];
+
+	if (!user_conf_parse_name(text, name, e))
+		return false;
+	if (strlen(name) > DOMAIN_MAX)
+		return conf_fail(e, DOMAIN_MAX, 0, "a domain has at most %d characters", DOMAIN_MAX);
+	for (size_t at = 0; at == 0 || name[at]; at++) {
+		size_t n = strcspn(name + at, ".");
+
+		if (n == 0 || n > LABEL_MAX)
+			return conf_fail(e, at, n, "a domain is labels of 1 to %d characters, with a dot between them",
+				LABEL_MAX);
+		at += n;
+		if (!name[at])
+			break;
+	}
+	memcpy(ret, name, USER_NAME_BYTES);
 	return true;
 }
 

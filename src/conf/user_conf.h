@@ -11,6 +11,7 @@
 #define USER_FORWARDS_MAX 1024
 #define USER_QUEUES_MAX   8
 #define USER_SEARCH_MAX   8
+#define USER_SEARCH_BYTES 510 /* of all together, as DHCP encodes them: 2 more than they have characters */
 #define USER_NAME_BYTES   256
 #define USER_PATH_BYTES   4096
 
@@ -53,6 +54,7 @@ struct user_conf {
 	unsigned int n_search;
 	unsigned int n_queues; /* pairs of a vhost-user port: 1 to USER_QUEUES_MAX */
 	bool restricted, no_host_loopback, no_host, no_peek_off, no_sandbox, isolated, guest_servers;
+	bool in_band; /* vhost-user front ends may notify, and be notified, by messages */
 	bool stats, debug;
 	char pcap[USER_PATH_BYTES];    /* empty: none */
 	struct user_forward *forwards; /* heap */
@@ -94,9 +96,11 @@ bool user_conf_parse_busy_poll(const char *text, uint16_t *ret, struct conf_erro
 bool user_conf_parse_queues(const char *text, unsigned int *ret, struct conf_error *e);
 /* A host or domain name, for DHCP: letters, digits, '-', '_' and '.'. */
 bool user_conf_parse_name(const char *text, char ret[USER_NAME_BYTES], struct conf_error *e);
+/* The same for one that DHCP encodes: labels of 1 to 63 characters; a dot at the end is allowed. */
+bool user_conf_parse_domain(const char *text, char ret[USER_NAME_BYTES], struct conf_error *e);
 bool user_conf_parse_path(const char *text, char ret[USER_PATH_BYTES], struct conf_error *e);
 
-/* Appends a copy. 0, -ENOMEM, or -ENOSPC when there are USER_..._MAX. */
+/* Appends a copy. 0, -ENOMEM, or -ENOSPC when there are USER_..._MAX, or more than USER_SEARCH_BYTES. */
 int user_conf_add_forward(struct user_conf *c, const struct user_forward *f);
 int user_conf_add_port(struct user_conf *c, const struct user_port *p);
 int user_conf_add_search(struct user_conf *c, const char name[USER_NAME_BYTES]);

@@ -127,6 +127,7 @@ static int new_vhost(struct engine *e, const struct msg *m, struct newcomer *x)
 		.listen_fd = m->port.kind == MSG_PORT_VHOST_LISTENING ? m->fd : -1,
 		.connected_fd = m->port.kind == MSG_PORT_VHOST_CONNECTED ? m->fd : -1,
 		.busy_poll = e->config->busy_poll_us != 0,
+		.in_band = e->config->in_band,
 		.warn = port_warning,
 		.warn_ctx = e,
 		.workers = &workers,

@@ -14,6 +14,7 @@ struct engine_config {
 	int pcap_fd;                   /* -1: none */
 	uint32_t pcap_snap_bytes;
 	uint32_t busy_poll_us; /* 0: rings are not looked at unasked */
+	bool in_band;      /* struct vhost_user_config */
 	bool no_sandbox;   /* for debugging only */
 	bool quiet;        /* started again: what is missing on this host has been said */
 	bool stats_at_end; /* a last MSG_STATS before it exits */

@@ -48,6 +48,7 @@ struct flow_tcp {
 	uint32_t iss;
 	uint32_t snd_una, snd_nxt, snd_max; /* towards the guest */
 	uint32_t snd_wnd, snd_wl1;          /* the guest's window in bytes, and the segment it came in */
+	uint32_t cwnd, ssthresh;            /* bytes that may be in flight since some were lost; 0: as snd_wnd says */
 	uint32_t recover;                   /* rewound up to here */
 	uint32_t rcv_nxt, rcv_adv;          /* from the guest; right edge advertised */
 	uint32_t rcv_looked;                /* rcv_nxt when the socket's room was last looked at */

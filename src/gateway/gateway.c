@@ -9,10 +9,8 @@
 #include "tcp.h"
 #include "udp.h"
 
-#define FLOWS_DEFAULT     16384u
-#define WINDOW_CAP_BYTES  (4u << 20)
-#define WINDOW_CAP_LEAST  (128u << 10)
-#define WINDOWS_BYTES     (8u << 20) /* of all busy flows: what a queue of 8192 frames surely holds */
+#define FLOWS_DEFAULT    16384u
+#define WINDOW_CAP_LEAST (128u << 10)
 
 void gw_timer_arm(struct gateway *g, struct flow *f, uint64_t due_ms)
 {
@@ -300,7 +298,7 @@ static bool work_flows(struct gateway *g)
 
 	/* A tap's queue drops in silence: the windows of those that are busy together stay within it. */
 	g->n_busy = MAX(n_round, g->n_busy - (g->n_busy + 15) / 16);
-	g->window_cap = MAX(WINDOW_CAP_LEAST, MIN(WINDOW_CAP_BYTES, WINDOWS_BYTES / MAX(g->n_busy, 1u)));
+	g->window_cap = MAX(WINDOW_CAP_LEAST, MIN(GW_WINDOW_CAP_BYTES, GW_WINDOWS_BYTES / MAX(g->n_busy, 1u)));
 	for (uint32_t n = n_round; n; n--) {
 		struct flow *f = flow_take_work(g->flows);
 
@@ -403,7 +401,7 @@ int gateway_new(const struct gateway_config *c, struct gateway **ret)
 	g->c = *c;
 	g->loop = c->loop;
 	g->sock = c->sock;
-	g->window_cap = WINDOW_CAP_BYTES;
+	g->window_cap = GW_WINDOW_CAP_BYTES;
 	g->timer = (struct loop_timer){.fn = wheel_due, .ctx = g};
 	g->accept_timer = (struct loop_timer){.fn = gw_tcp_listen_again, .ctx = g};
 	g->scratch = malloc(GW_SCRATCH_BYTES);

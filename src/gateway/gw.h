@@ -16,6 +16,8 @@
 
 #define GW_NEIGH_PORT    32   /* of one port */
 #define GW_NEIGH_MAX     (PORT_MAX * GW_NEIGH_PORT)
+#define GW_WINDOW_CAP_BYTES (4u << 20)
+#define GW_WINDOWS_BYTES    (8u << 20) /* of all busy flows: what a queue of 8192 frames surely holds */
 #define GW_SOCK_POOL     32   /* TCP sockets opened ahead */
 #define GW_HEAD_MAX      (ETH_HEADER_BYTES + IP4_HEADER_BYTES + 60)
 #define GW_SCRATCH_BYTES 65536u

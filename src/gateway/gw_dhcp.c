@@ -127,7 +127,6 @@ static bool may_take(const struct exchange *x, int i, int own)
 	return port_has_room(x, own);
 }
 
-/* The entry to offer to a client that has none: in the order told at the head of this file. */
 /* What a neighbour says it uses is avoided, not believed: when nothing else is left, it is given out. */
 static bool is_taken(const struct exchange *x, int i)
 {
@@ -135,6 +134,7 @@ static bool is_taken(const struct exchange *x, int i)
 		x->s->taken(x->s->ctx, addr_of(x->s, (unsigned int)i), &x->m->chaddr, x->port_id);
 }
 
+/* The entry to offer to a client that has none: in the order told at the head of this file. */
 static int pick_new(const struct exchange *x, uint32_t wanted_be)
 {
 	const struct dhcp_server *s = x->s;

@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#define SUMMARY_BYTES 2048 /* room for all that is not of one port */
+
 struct text {
 	char *p;
 	size_t left;
@@ -84,18 +86,42 @@ static void put_port(const struct sharers *s, struct text *t, const struct port 
 	}
 }
 
+/* What there is no room for is named, so that the rest is never cut. */
+static void put_ports(const struct sharers *s, struct text *t)
+{
+	unsigned int n_left_out = 0;
+
+	for (uint16_t i = 0; i < PORT_MAX; i++) {
+		const struct port *p = lan_port(s->g[0]->lan, i);
+
+		if (p && t->left > SUMMARY_BYTES)
+			put_port(s, t, p);
+		else if (p)
+			n_left_out++;
+	}
+	if (n_left_out)
+		put(t, "%u more ports, for which there is no room here\n", n_left_out);
+}
+
 static void put_limits(const struct sharers *s, struct text *t)
 {
-	const struct gateway *g = s->g[0];
+	struct gateway *g = s->g[0];
 
+	dhcp_server_share(&g->dhcp, lan_n_ports(g->lan));
 	put(t, "limits of each port\n");
 	put(t, "  tcp flows  %u: the longest idle that is not established goes first, else the new one is refused\n",
 			s->n * flow_max(g->flows, FLOW_TCP));
 	put(t, "  udp flows  %u: the longest idle goes first\n", s->n * flow_max(g->flows, FLOW_UDP));
 	put(t, "  udp flows of forwards %u: the longest idle goes first\n", flow_max(g->flows, FLOW_UDP_IN));
 	put(t, "  pings      %u: the longest idle goes first\n", s->n * flow_max(g->flows, FLOW_PING));
-	put(t, "  leases     %u: the longest expired goes first, else no answer\n", g->dhcp.table.n_leases);
-	put(t, "  datagrams in reassembly %u: the oldest goes first\n", s->n * REASS_PORT_MAX);
+	put(t, "  leases     %u, of all ports %u: the longest expired goes first, else no answer\n",
+			g->dhcp.n_port_leases, g->dhcp.table.n_leases);
+	put(t, "  datagrams in reassembly %u, of all ports %u: the oldest goes first\n", s->n * REASS_PORT_MAX,
+			s->n * REASS_MAX);
+	put(t, "  stations   %u in the switch, %u addresses of neighbours: the longest unused goes first\n",
+			LAN_FDB_PER_PORT, GW_NEIGH_PORT);
+	put(t, "  window     %u KiB of a TCP flow, of all busy ones %u KiB: shared by them\n",
+			GW_WINDOW_CAP_BYTES >> 10, s->n * GW_WINDOWS_BYTES >> 10);
 }
 
 static_assert(sizeof(struct gw_counters) % sizeof(uint64_t) == 0, "counters are summed as an array");
@@ -120,12 +146,7 @@ int gateway_stats(struct gateway *const *g, unsigned int n_gateways, char *buf, 
 	const struct sharers s = {g, n_gateways};
 	const struct gw_counters sum = sum_counters(&s), *n = &sum;
 
-	for (uint16_t i = 0; i < PORT_MAX; i++) {
-		const struct port *p = lan_port(g[0]->lan, i);
-
-		if (p)
-			put_port(&s, &t, p);
-	}
+	put_ports(&s, &t);
 #define U(x) (unsigned long long)n->x
 	put(&t, "tcp   opened %llu refused %llu failed %llu reset %llu evicted %llu\n", U(tcp_opened), U(tcp_refused),
 			U(tcp_failed), U(tcp_reset), U(evicted[FLOW_TCP]));

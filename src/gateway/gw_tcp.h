@@ -14,7 +14,8 @@
  *
  * To the guest. Data is peeked (MSG_PEEK) from the socket straight into a frame, and stays in the
  * socket's receive queue until the guest acknowledges it: then it is discarded (MSG_TRUNC), once a
- * batch. Retransmitting is peeking again: snd_nxt goes back to snd_una. Where SO_PEEK_OFF is missing,
+ * batch. Retransmitting is peeking again: snd_nxt goes back to snd_una, and what may be in flight is bounded by
+ * cwnd from then on, for emulated NICs with few receive buffers lose what is more. Where SO_PEEK_OFF is missing,
  * what was peeked before is peeked over (GW_TCP_PEEK_OVER bytes at most are in flight then).
  *
  *  state        fd   what has happened              what is awaited

@@ -29,6 +29,19 @@ static void set_rto(struct flow_tcp *t)
 	t->rto_ms = MIN(MAX(rto, (uint32_t)GW_TCP_RTO_MIN_MS), (uint32_t)GW_TCP_RTO_MAX_MS);
 }
 
+/* After a loss: for each flight that arrived whole twice as much in flight, then a segment more (RFC 5681, 3.1). */
+static void open_cwnd(struct flow_tcp *t, uint32_t n_acked)
+{
+	uint32_t n = MIN(n_acked, t->cwnd);
+
+	if (t->cwnd == 0 || t->cwnd >= t->snd_wnd)
+		return;
+	if (t->cwnd < t->ssthresh)
+		t->cwnd = MIN(t->cwnd + n, t->ssthresh);
+	else
+		t->cwnd += MAX((uint32_t)((uint64_t)t->mss * n / t->cwnd), 1u);
+}
+
 /* snd_una < ack <= snd_max */
 static void take_ack(struct gateway *g, struct flow *f, uint32_t ack)
 {
@@ -41,6 +54,7 @@ static void take_ack(struct gateway *g, struct flow *f, uint32_t ack)
 	}
 	if ((t->flags & GW_TCP_TIMING) && tcp_seq_lt(t->rtt_seq, ack))
 		measure_rtt(g, t);
+	open_cwnd(t, n);
 	t->n_discard += n;
 	t->snd_una = ack;
 	if (tcp_seq_lt(t->snd_nxt, ack))
@@ -181,8 +195,10 @@ static bool acceptable(const struct flow_tcp *s, uint32_t seq, uint32_t n)
 {
 	uint32_t window = s->rcv_adv - s->rcv_nxt;
 
+	/* One that has filled the window, with what we have not taken, acknowledges from its right edge. If that
+	 * were answered, and the answer in turn was an old one to the guest, the two would go on for ever. */
 	if (n == 0)
-		return seq == s->rcv_nxt || (window && seq - s->rcv_nxt < window);
+		return seq - s->rcv_nxt <= window;
 	if (tcp_seq_le(seq, s->rcv_nxt)) /* begins at or before: good if it ends behind */
 		return tcp_seq_lt(s->rcv_nxt, seq + n) || seq == s->rcv_nxt;
 	return seq - s->rcv_nxt < window;

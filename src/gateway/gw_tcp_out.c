@@ -87,7 +87,8 @@ void gw_tcp_send_flags(struct gateway *g, struct flow *f, uint8_t flags)
 
 void gw_tcp_send_ack(struct gateway *g, struct flow *f)
 {
-	send_bare(g, f, f->tcp.snd_nxt, TCP_ACK);
+	/* Not where sending goes on after a rewind: that is old to a guest which has had it. */
+	send_bare(g, f, f->tcp.snd_max, TCP_ACK);
 }
 
 void gw_tcp_probe(struct gateway *g, struct flow *f)
@@ -250,7 +251,8 @@ static uint32_t sendable(const struct gateway *g, const struct flow *f)
 {
 	const struct flow_tcp *t = &f->tcp;
 	uint32_t in_flight = t->snd_nxt - t->snd_una;
-	uint32_t room = t->snd_wnd > in_flight ? t->snd_wnd - in_flight : 0;
+	uint32_t window = t->cwnd ? MIN(t->cwnd, t->snd_wnd) : t->snd_wnd;
+	uint32_t room = window > in_flight ? window - in_flight : 0;
 
 	if (!has_peek_off(g, f)) {
 		uint32_t over = in_flight + t->n_discard;
@@ -367,6 +369,10 @@ void gw_tcp_rewind(struct gateway *g, struct flow *f)
 {
 	struct flow_tcp *t = &f->tcp;
 
+	/* The guest's NIC had no place for so much: half of it from now on, and little at first, for what was sent
+	 * may still lie there (RFC 5681, 3.1). */
+	t->ssthresh = MAX((t->snd_nxt - t->snd_una) / 2, 2u * t->mss);
+	t->cwnd = 2u * t->mss;
 	t->snd_nxt = t->snd_una;
 	t->recover = t->snd_max;
 	t->flags |= GW_TCP_REWOUND | GW_TCP_READABLE;

@@ -47,6 +47,7 @@
 
 enum udp_flag {
 	UDP_DNS = 1 << 0,
+	UDP_MOVES = 1 << 1, /* to another resolver, with its next query */
 };
 
 struct gw_udp_batch {
@@ -217,7 +218,7 @@ static struct flow *open_flow(struct gateway *g, struct gw_pkt *k, const struct 
 
 static bool asks_resolver(const struct gateway *g, const struct flow *f, unsigned int i)
 {
-	struct flow of;
+	struct flow of = {};
 
 	if (!(f->udp.flags & UDP_DNS) || i >= g->n_resolvers)
 		return false;
@@ -230,12 +231,15 @@ static bool asks_resolver_in_use(const struct gateway *g, const struct flow *f)
 	return asks_resolver(g, f, g->resolver);
 }
 
+/* An answer that is on its way still gets through; the next query goes to a resolver of now. */
 void gw_udp_resolvers_changed(struct gateway *g, struct flow *f)
 {
 	for (unsigned int i = 0; i < g->n_resolvers; i++)
 		if (asks_resolver(g, f, i))
 			return;
-	if (f->udp.flags & UDP_DNS)
+	if ((f->udp.flags & UDP_DNS) && g->n_resolvers)
+		f->udp.flags |= UDP_MOVES;
+	else if (f->udp.flags & UDP_DNS)
 		gw_udp_end(g, f);
 }
 
@@ -257,11 +261,13 @@ static void resolver_asked(struct gateway *g)
 		g->dns_asked_ms = gw_now(g);
 }
 
-/* A flow whose query went unanswered follows to the resolver in use. NULL: it could not, and has ended, so
- * that the next query begins anew. */
+/* A flow whose query went unanswered, or whose resolver is none any more, follows to the one in use. NULL: it
+ * could not, and has ended, so that the next query begins anew. */
 static struct flow *dns_retry(struct gateway *g, const struct gw_pkt *k, struct flow *f, enum drop_reason *ret)
 {
-	if (!(f->udp.flags & UDP_DNS) || f->udp.n_to_guest || asks_resolver_in_use(g, f))
+	if (!(f->udp.flags & UDP_DNS) || asks_resolver_in_use(g, f))
+		return f;
+	if (f->udp.n_to_guest && !(f->udp.flags & UDP_MOVES))
 		return f;
 	if (g->n_resolvers == 0)
 		return f;
@@ -270,6 +276,8 @@ static struct flow *dns_retry(struct gateway *g, const struct gw_pkt *k, struct 
 	(void)g->sock.ops->close(g->sock.ctx, f->fd); /* the family may change: connect() again is not enough */
 	f->fd = -1;
 	f->udp.ttl = 0;
+	f->udp.n_to_guest = 0;
+	f->udp.flags &= (uint8_t)~UDP_MOVES;
 	int r = open_socket(g, f);
 	if (r < 0) {
 		*ret = refuse(g, k, -r);

@@ -63,6 +63,14 @@ struct host_table {
 	uint64_t digest;            /* of its listing: whoever changes a rule changes this */
 };
 
+/* Connections that came to ports of this host and were led on. */
+struct host_dnat {
+	uint8_t proto;
+	int family;
+	uint8_t to[16];                  /* network order; the first four bytes of an IPv4 address */
+	uint16_t port, to_port, n_ports; /* host order; the first ones, and how many */
+};
+
 struct host;
 
 struct host_ops {
@@ -73,8 +81,7 @@ struct host_ops {
 	int (*link_list)(struct host *h, struct host_link **ret, unsigned int *ret_n);
 	/* -EEXIST: the name is taken. */
 	int (*bridge_add)(struct host *h, const struct host_bridge *b);
-	/* An MTU that is set after the bridge was made does not change with its ports. */
-	int (*bridge_set)(struct host *h, unsigned int index, const char *alias, uint32_t mtu);
+	int (*link_set_alias)(struct host *h, unsigned int index, const char *alias);
 	int (*link_set_up)(struct host *h, unsigned int index, bool up);
 	int (*link_del)(struct host *h, unsigned int index);
 	/* Port isolation: isolated ports of a bridge do not reach each other. */
@@ -95,9 +102,17 @@ struct host_ops {
 	int (*table_find)(struct host *h, const char *name, struct host_table *ret);
 	int (*table_put)(struct host *h, const char *name, const char *mark, const char *rules);
 	int (*table_del)(struct host *h, const char *name);
+	/* Whether a table of such rules could be made now; makes none. */
+	int (*table_check)(struct host *h, const char *rules);
 	/* The rules of all tables whose names do not begin so, as libnftables writes them in JSON: an object
 	 * for each table, one after the other; heap. */
 	int (*ruleset)(struct host *h, const char *but, char **ret);
+
+	/* Ends what is still translated so: packets of such connections are as any other's from now on. */
+	int (*dnat_end)(struct host *h, const struct host_dnat *d);
+
+	/* Whether a device can be opened for reading and writing; changes nothing. */
+	int (*device_probe)(struct host *h, const char *path);
 
 	/* Files. A write is whole or not at all, and on disk (with its folder's entry) when it returns. */
 	int (*file_read)(struct host *h, const char *path, char **ret);

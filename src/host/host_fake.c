@@ -210,20 +210,18 @@ static int bridge_add(struct host *h, const struct host_bridge *b)
 	struct host_link *l = make_link(f, b->name, "bridge");
 
 	memcpy(l->mac, b->mac, sizeof(l->mac));
-	l->mtu = b->mtu + 1;
+	l->mtu = b->mtu;
 	return leave(f, 0);
 }
 
-static int bridge_set(struct host *h, unsigned int index, const char *alias, uint32_t mtu)
+static int link_set_alias(struct host *h, unsigned int index, const char *alias)
 {
 	ENTER(h);
 	struct host_link *l = link_at(f, index);
 
-	if (!l)
-		return leave(f, -ENODEV);
-	(void)snprintf(l->alias, sizeof(l->alias), "%s", alias);
-	l->mtu = mtu;
-	return leave(f, 0);
+	if (l)
+		(void)snprintf(l->alias, sizeof(l->alias), "%s", alias);
+	return leave(f, l ? 0 : -ENODEV);
 }
 
 static int link_set_up(struct host *h, unsigned int index, bool up)
@@ -403,6 +401,12 @@ static int table_del(struct host *h, const char *name)
 	return delete (f, "table", name);
 }
 
+static int table_check(struct host *h, const char *rules)
+{
+	ENTER(h);
+	return leave(f, find(f, "host", "no-nat") ? -ENOENT : 0);
+}
+
 static int ruleset(struct host *h, const char *but, char **ret)
 {
 	ENTER(h);
@@ -411,6 +415,27 @@ static int ruleset(struct host *h, const char *but, char **ret)
 }
 
 /* ------------------------------------------------------------------ files and processes */
+
+/* Each makes an entry "ended", so that a test sees which. */
+static int dnat_end(struct host *h, const struct host_dnat *d)
+{
+	ENTER(h);
+	char key[64], value[64], addr[INET6_ADDRSTRLEN];
+
+	(void)snprintf(key, sizeof(key), "%u:%u-%u", d->proto, d->port, d->port + d->n_ports - 1u);
+	(void)snprintf(
+		value, sizeof(value), "%s:%u", inet_ntop(d->family, d->to, addr, sizeof(addr)), d->to_port);
+	put(f, "ended", key, value);
+	return leave(f, 0);
+}
+
+static int device_probe(struct host *h, const char *path)
+{
+	ENTER(h);
+	const struct entry *e = find(f, "device", path);
+
+	return leave(f, !e ? -ENOENT : strcmp(e->value, "denied") == 0 ? -EACCES : 0);
+}
 
 static int file_read(struct host *h, const char *path, char **ret)
 {
@@ -552,18 +577,22 @@ static int supervisor_reload(struct host *h, const char *lock_path)
 	return leave(f, find(f, "supervisor", lock_path) ? 0 : -ENOENT);
 }
 
-/* Commands are there, and do nothing. */
+/* Commands are there, say what a test has them say, and do nothing; but those that are "missing". */
 static int run(struct host *h, char *const argv[])
 {
 	ENTER(h);
-	return leave(f, 0);
+	const struct entry *e = find(f, "command", argv[0]);
+
+	if (e)
+		(void)snprintf(h->error, sizeof(h->error), "%s", e->value);
+	return leave(f, e && strcmp(e->value, "missing") == 0 ? 127 : 0);
 }
 
-static const struct host_ops fake_ops = {identity, link_find, link_list, bridge_add, bridge_set, link_set_up,
-	link_del, port_set_isolated, addr_list, addr_add, addr_del, route_list, sysctl_get, sysctl_set,
-	table_find, table_put, table_del, ruleset, file_read, file_write, file_del, dir_add, dir_del,
-	dir_list, lock_take, lock_release, port_probe, supervisor_start, supervisor_find, supervisor_stop,
-	supervisor_reload, run};
+static const struct host_ops fake_ops = {identity, link_find, link_list, bridge_add, link_set_alias,
+	link_set_up, link_del, port_set_isolated, addr_list, addr_add, addr_del, route_list, sysctl_get,
+	sysctl_set, table_find, table_put, table_del, table_check, ruleset, dnat_end, device_probe, file_read,
+	file_write, file_del, dir_add, dir_del, dir_list, lock_take, lock_release, port_probe,
+	supervisor_start, supervisor_find, supervisor_stop, supervisor_reload, run};
 
 /* ------------------------------------------------------------------ for tests */
 
@@ -634,7 +663,14 @@ void host_fake_set_master(struct host *h, const char *name, const char *bridge)
 {
 	struct host_link *l = must(link_named(fake_of(h), name));
 
-	l->master = ((struct host_link *)must(link_named(fake_of(h), bridge)))->index;
+	l->master = bridge ? ((struct host_link *)must(link_named(fake_of(h), bridge)))->index : 0;
+}
+
+void host_fake_set_alias(struct host *h, const char *name, const char *alias)
+{
+	struct host_link *l = must(link_named(fake_of(h), name));
+
+	(void)snprintf(l->alias, sizeof(l->alias), "%s", alias);
 }
 
 void host_fake_add_addr(struct host *h, const char *name, const char *addr, uint8_t prefix)
@@ -746,8 +782,9 @@ char *host_fake_dump(struct host *h)
 	for (unsigned int i = 0; i < f->n_addrs; i++)
 		lines[n++] = addr_line(f, i);
 	for (unsigned int i = 0; i < f->n_entries; i++)
-		if (asprintf(&lines[n++], "%s %s '%s'", f->entries[i].kind, f->entries[i].key,
-			    f->entries[i].value) < 0)
+		if (strcmp(f->entries[i].kind, "ended") != 0 &&
+			asprintf(&lines[n++], "%s %s '%s'", f->entries[i].kind, f->entries[i].key,
+				f->entries[i].value) < 0)
 			abort();
 	qsort(lines, n, sizeof(*lines), compare);
 	for (unsigned int i = 0; i < n; i++) {

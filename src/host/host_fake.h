@@ -22,7 +22,8 @@ void host_fake_revive(struct host *h);
 /* Somebody else's doings; none counts as a call. */
 unsigned int host_fake_add_link(struct host *h, const char *name, const char *kind);
 void host_fake_del_link(struct host *h, const char *name);
-void host_fake_set_master(struct host *h, const char *name, const char *bridge);
+void host_fake_set_master(struct host *h, const char *name, const char *bridge); /* NULL: none */
+void host_fake_set_alias(struct host *h, const char *name, const char *alias);
 void host_fake_add_addr(struct host *h, const char *name, const char *addr, uint8_t prefix);
 void host_fake_add_route(struct host *h, const char *name, const char *dst, uint8_t prefix);
 /* NULL: it is not there. */
@@ -36,5 +37,6 @@ void host_fake_meddle(struct host *h);
 void host_fake_listen(struct host *h, uint16_t port);
 void host_fake_ruleset(struct host *h, const char *json);
 
-/* All of it as sorted lines; heap. Kinds: "link", "addr", "sysctl", "table", "file", "supervisor". */
+/* All of it as sorted lines; heap. Kinds: "link", "addr", "sysctl", "table", "file", "supervisor". Not among
+ * them: "ended", key PROTO:FIRST-LAST, for connections of a forward that were ended. */
 char *host_fake_dump(struct host *h);

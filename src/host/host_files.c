@@ -93,6 +93,13 @@ int host_sysctl_set(struct host *h, const char *path, const char *value)
 	return host_failed(h, r, "cannot write %s to %s", value, full);
 }
 
+int host_device_probe(struct host *h, const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	return fd < 0 ? -errno : 0;
+}
+
 int host_file_read(struct host *h, const char *path, char **ret)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);

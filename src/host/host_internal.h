@@ -28,7 +28,7 @@ int host_links_open(struct host_linux *l);
 int host_link_find(struct host *h, const char *name, struct host_link *ret);
 int host_link_list(struct host *h, struct host_link **ret, unsigned int *ret_n);
 int host_bridge_add(struct host *h, const struct host_bridge *b);
-int host_bridge_set(struct host *h, unsigned int index, const char *alias, uint32_t mtu);
+int host_link_set_alias(struct host *h, unsigned int index, const char *alias);
 int host_link_set_up(struct host *h, unsigned int index, bool up);
 int host_link_del(struct host *h, unsigned int index);
 int host_port_set_isolated(struct host *h, unsigned int index, bool isolated);
@@ -41,12 +41,17 @@ int host_route_list(struct host *h, struct host_route **ret, unsigned int *ret_n
 int host_table_find(struct host *h, const char *name, struct host_table *ret);
 int host_table_put(struct host *h, const char *name, const char *mark, const char *rules);
 int host_table_del(struct host *h, const char *name);
+int host_table_check(struct host *h, const char *rules);
 int host_ruleset(struct host *h, const char *but, char **ret);
 void host_tables_done(struct host_linux *l);
+
+/* host_conntrack.c */
+int host_dnat_end(struct host *h, const struct host_dnat *d);
 
 /* host_files.c */
 int host_sysctl_get(struct host *h, const char *path, char ret[HOST_SYSCTL_BYTES]);
 int host_sysctl_set(struct host *h, const char *path, const char *value);
+int host_device_probe(struct host *h, const char *path);
 int host_file_read(struct host *h, const char *path, char **ret);
 int host_file_write(struct host *h, const char *path, const char *text);
 int host_file_del(struct host *h, const char *path);

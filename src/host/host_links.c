@@ -2,8 +2,10 @@
 /* Interfaces, addresses and routes, by rtnetlink(7).
  *
  * A new bridge gets its MAC in the message that makes it: an alias is not taken there (measured on Linux
- * 6.18), so that the MAC is what tells an unfinished bridge of ours from another's. */
-#include <linux/if_bridge.h>
+ * 6.18), so that the MAC is what tells an unfinished bridge of ours from another's.
+ *
+ * It gets its MTU after that: one that comes with the bridge is forgotten when a port comes or goes, one that is
+ * set is kept (measured on 6.18). */
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
@@ -73,66 +75,12 @@ static int dump(struct host *h, uint16_t type, uint8_t family, size_t size, mnl_
 	return r;
 }
 
-static void copy_text(const struct nlattr *a, char *ret, size_t size)
-{
-	(void)snprintf(
-		ret, size, "%.*s", (int)mnl_attr_get_payload_len(a), (const char *)mnl_attr_get_payload(a));
-}
-
-static void take_kind(const struct nlattr *info, struct host_link *ret)
-{
-	const struct nlattr *a;
-
-	mnl_attr_for_each_nested(a, info)
-	{
-		if (mnl_attr_get_type(a) == IFLA_INFO_KIND)
-			copy_text(a, ret->kind, sizeof(ret->kind));
-	}
-}
-
-static void parse_link(const struct nlmsghdr *m, struct host_link *ret)
-{
-	const struct ifinfomsg *i = mnl_nlmsg_get_payload(m);
-	const struct nlattr *a;
-
-	*ret = (struct host_link){.index = (unsigned int)i->ifi_index,
-		.up = i->ifi_flags & IFF_UP,
-		.loopback = i->ifi_flags & IFF_LOOPBACK};
-	mnl_attr_for_each(a, m, sizeof(*i))
-	{
-		uint16_t n = mnl_attr_get_payload_len(a);
-
-		switch (mnl_attr_get_type(a)) {
-		case IFLA_IFNAME:
-			copy_text(a, ret->name, sizeof(ret->name));
-			break;
-		case IFLA_IFALIAS:
-			copy_text(a, ret->alias, sizeof(ret->alias));
-			break;
-		case IFLA_ADDRESS:
-			memcpy(ret->mac, mnl_attr_get_payload(a), MIN((size_t)n, sizeof(ret->mac)));
-			break;
-		case IFLA_MTU:
-			ret->mtu = mnl_attr_get_u32(a);
-			break;
-		case IFLA_MASTER:
-			ret->master = mnl_attr_get_u32(a);
-			break;
-		case IFLA_LINKINFO:
-			take_kind(a, ret);
-			break;
-		default:
-			break;
-		}
-	}
-}
-
 static int on_link(const struct nlmsghdr *m, void *ctx)
 {
 	struct host_link *l = m->nlmsg_type == RTM_NEWLINK ? list_add(ctx) : NULL;
 
 	if (l)
-		parse_link(m, l);
+		netlink_link_parse(m, l);
 	return MNL_CB_OK;
 }
 
@@ -144,13 +92,6 @@ int host_link_list(struct host *h, struct host_link **ret, unsigned int *ret_n)
 	*ret = list.items;
 	*ret_n = list.n;
 	return r;
-}
-
-static int on_one_link(const struct nlmsghdr *m, void *ctx)
-{
-	if (m->nlmsg_type == RTM_NEWLINK)
-		parse_link(m, ctx);
-	return MNL_CB_OK;
 }
 
 /* Begins a request about an interface. index 0: a new one, or one that a name among the attributes says. */
@@ -168,14 +109,9 @@ static struct nlmsghdr *begin_link(
 int host_link_find(struct host *h, const char *name, struct host_link *ret)
 {
 	struct host_linux *l = host_linux_of(h);
-	union netlink_request q;
 	int r = host_links_open(l);
 
-	if (r < 0)
-		return r;
-	*ret = (struct host_link){0};
-	mnl_attr_put_strz(begin_link(l, &q, RTM_GETLINK, 0, 0), IFLA_IFNAME, name);
-	return netlink_talk(&l->nl, &q, on_one_link, ret);
+	return r < 0 ? r : netlink_link_find(&l->nl, name, ret);
 }
 
 int host_bridge_add(struct host *h, const struct host_bridge *b)
@@ -184,6 +120,7 @@ int host_bridge_add(struct host *h, const struct host_bridge *b)
 	union netlink_request q;
 	struct nlmsghdr *m;
 	struct nlattr *info, *data;
+	struct host_link made;
 	int r = host_links_open(l);
 
 	if (r < 0)
@@ -191,7 +128,6 @@ int host_bridge_add(struct host *h, const struct host_bridge *b)
 	m = begin_link(l, &q, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
 	mnl_attr_put_strz(m, IFLA_IFNAME, b->name);
 	mnl_attr_put(m, IFLA_ADDRESS, sizeof(b->mac), b->mac);
-	mnl_attr_put_u32(m, IFLA_MTU, b->mtu + 1); /* any other than that which bridge_set() sets */
 	info = mnl_attr_nest_start(m, IFLA_LINKINFO);
 	mnl_attr_put_strz(m, IFLA_INFO_KIND, "bridge");
 	data = mnl_attr_nest_start(m, IFLA_INFO_DATA);
@@ -200,21 +136,23 @@ int host_bridge_add(struct host *h, const struct host_bridge *b)
 	mnl_attr_nest_end(m, data);
 	mnl_attr_nest_end(m, info);
 	r = netlink_talk(&l->nl, &q, NULL, NULL);
+	if (r == 0)
+		r = netlink_link_find(&l->nl, b->name, &made);
+	if (r == 0)
+		r = netlink_link_set_mtu(&l->nl, made.index, b->mtu);
 	return host_failed(h, r, "cannot make the bridge %s", b->name);
 }
 
-int host_bridge_set(struct host *h, unsigned int index, const char *alias, uint32_t mtu)
+int host_link_set_alias(struct host *h, unsigned int index, const char *alias)
 {
 	struct host_linux *l = host_linux_of(h);
 	union netlink_request q;
-	struct nlmsghdr *m;
 	int r = host_links_open(l);
 
 	if (r < 0)
 		return r;
-	m = begin_link(l, &q, RTM_NEWLINK, 0, index);
-	mnl_attr_put_u32(m, IFLA_MTU, mtu);
-	mnl_attr_put_strz(m, IFLA_IFALIAS, alias);
+	/* Without an end: an empty one takes the alias away. */
+	mnl_attr_put_str(begin_link(l, &q, RTM_NEWLINK, 0, index), IFLA_IFALIAS, alias);
 	return netlink_talk(&l->nl, &q, NULL, NULL);
 }
 
@@ -248,19 +186,9 @@ int host_link_del(struct host *h, unsigned int index)
 int host_port_set_isolated(struct host *h, unsigned int index, bool isolated)
 {
 	struct host_linux *l = host_linux_of(h);
-	union netlink_request q;
-	struct nlmsghdr *m;
-	struct nlattr *port;
 	int r = host_links_open(l);
 
-	if (r < 0)
-		return r;
-	m = begin_link(l, &q, RTM_SETLINK, 0, index);
-	((struct ifinfomsg *)mnl_nlmsg_get_payload(m))->ifi_family = PF_BRIDGE;
-	port = mnl_attr_nest_start(m, IFLA_PROTINFO);
-	mnl_attr_put_u8(m, IFLA_BRPORT_ISOLATED, isolated);
-	mnl_attr_nest_end(m, port);
-	return netlink_talk(&l->nl, &q, NULL, NULL);
+	return r < 0 ? r : netlink_port_set_isolated(&l->nl, index, isolated);
 }
 
 static size_t addr_bytes(int family)

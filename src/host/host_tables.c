@@ -7,8 +7,10 @@
  * The library is loaded when it is first needed: it brings four others, which every engine of a user-mode
  * network would start with and hold in memory for nothing. */
 #include <dlfcn.h>
+#include <linux/capability.h>
 #include <nftables/libnftables.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 
 #include "host_internal.h"
 #include "siphash.h"
@@ -26,6 +28,7 @@ static const struct siphash_key digest_key = {{0x766d6c616e746162, 0x6c656469676
 	X(nft_ctx_get_output_buffer)                                                                         \
 	X(nft_ctx_get_error_buffer)                                                                          \
 	X(nft_ctx_output_set_flags)                                                                          \
+	X(nft_ctx_set_dry_run)                                                                               \
 	X(nft_run_cmd_from_buffer)
 
 #define MEMBER(name) __typeof__(name) *(name);
@@ -54,10 +57,21 @@ static bool load_library(void)
 	return found;
 }
 
+/* Without it the library tells standard error that it wants root, and us that a file is missing. */
+static bool may_configure(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+
+	return syscall(SYS_capget, &head, data) == 0 && (data[0].effective & 1u << CAP_NET_ADMIN);
+}
+
 static int open_nft(struct host_linux *l)
 {
 	if (l->nft)
 		return 0;
+	if (!may_configure())
+		return host_failed(&l->host, -EPERM, "only root can see and change rules");
 	if (!load_library())
 		return host_failed(&l->host, -ELIBACC, "cannot load %s (is it installed?)", LIBRARY);
 	l->nft = nft.nft_ctx_new(NFT_CTX_DEFAULT);
@@ -146,6 +160,23 @@ int host_table_del(struct host *h, const char *name)
 
 	(void)snprintf(command, sizeof(command), "delete table inet %s", name);
 	return run(h, command, 0);
+}
+
+/* The kernel takes all of it in, and then lets go of it. */
+int host_table_check(struct host *h, const char *rules)
+{
+	struct host_linux *l = host_linux_of(h);
+	_cleanup_free_ char *command = NULL;
+	int r = open_nft(l);
+
+	if (r < 0)
+		return r;
+	if (asprintf(&command, "table inet vmlan-check {\n%s}\n", rules) < 0)
+		return -ENOMEM;
+	nft.nft_ctx_set_dry_run(l->nft, true);
+	r = run(h, command, 0);
+	nft.nft_ctx_set_dry_run(l->nft, false);
+	return r;
 }
 
 /* Table by table, since those of other networks are many and of no interest. One that has gone meanwhile is

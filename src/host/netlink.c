@@ -11,7 +11,12 @@
 
 int netlink_open(struct netlink *ret)
 {
-	ret->sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	return netlink_open_protocol(ret, NETLINK_ROUTE);
+}
+
+int netlink_open_protocol(struct netlink *ret, int protocol)
+{
+	ret->sock = mnl_socket_open2(protocol, SOCK_CLOEXEC);
 	if (!ret->sock)
 		return -errno;
 	if (mnl_socket_bind(ret->sock, 0, MNL_SOCKET_AUTOPID) < 0) {

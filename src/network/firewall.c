@@ -228,8 +228,8 @@ static int look_at_firewalld(struct host *h, struct network *n, const json_t *it
 		r = h->ops->run(h, argv);
 		if (r != 0)
 			return network_add_note(n,
-				"there are rules of firewalld, which does not answer (%.80s); to let guests "
-				"pass: firewall-cmd --zone=" ZONE_FALLBACK " --add-interface=%s",
+				"there are rules of firewalld, which does not answer (%.80s); if guests "
+				"are cut off: firewall-cmd --zone=" ZONE_FALLBACK " --add-interface=%s",
 				r > 0 && h->error[0] ? h->error : "firewall-cmd cannot be run",
 				n->conf.bridge);
 		zone = choose_zone(h->error);
@@ -288,7 +288,7 @@ static int note_ufw(struct network *n, const char *hook)
 			dev, dev); /* what comes in is ours to choose */
 	if (strcmp(hook, "output") == 0)
 		return network_add_note(
-			n, "ufw drops what guests are answered; to let it: ufw allow out on %s", dev);
+			n, "ufw drops what guests are answered; to let them: ufw allow out on %s", dev);
 	return network_add_note(n,
 		"ufw drops guests' DHCP and DNS; to let them: ufw allow in on %s to any port 67 proto udp; "
 		"ufw allow in on %s to any port 547 proto udp; ufw allow in on %s to any port 53%s%s%s",
@@ -307,7 +307,7 @@ static int note_iptables(struct network *n, const char *hook, const char *iptabl
 			iptables, iptables, dev, iptables, dev);
 	if (strcmp(hook, "output") == 0)
 		return network_add_note(n,
-			"%s drops what guests are answered, in OUTPUT; to let it: %s -I OUTPUT -o %s -j "
+			"%s drops what guests are answered, in OUTPUT; to let them: %s -I OUTPUT -o %s -j "
 			"ACCEPT",
 			iptables, iptables, dev);
 	return network_add_note(n,
@@ -331,7 +331,7 @@ static int note_nft(struct network *n, const json_t *chain)
 			table, name, dev);
 	if (strcmp(hook, "output") == 0)
 		return network_add_note(n,
-			"the chain %s of the table %s %s drops what guests are answered; to let it: nft "
+			"the chain %s of the table %s %s drops what guests are answered; to let them: nft "
 			"insert rule %s %s %s oifname %s accept",
 			name, family, table, family, table, name, dev);
 	return network_add_note(n,

@@ -54,6 +54,15 @@ static json_t *take_or(const json_t *o, const char *key, json_t *fresh)
 	return json_incref(found);
 }
 
+/* Leaves r alone, and says what failed, unless something has said it before. */
+static int ledger_failed(struct step_ctx *c, int r)
+{
+	if (r == -EPROTONOSUPPORT)
+		return step_failed(
+			c, r, "a later version of vmlan keeps the list of forwarding's settings, %s", LEDGER);
+	return c->why[0] ? r : step_failed(c, r, "cannot keep the list of forwarding's settings");
+}
+
 static int ledger_load(struct host *h, struct ledger *ret)
 {
 	json_t *o = NULL;
@@ -277,8 +286,7 @@ static int apply(struct step_ctx *c, struct step *s)
 		r = ledger_save(c->host, &l);
 	if (r >= 0)
 		r = set_all(c, &l);
-	return step_failed(
-		c, MIN(r, 0), "%s", c->why[0] ? c->why : "cannot keep the list of forwarding's settings");
+	return ledger_failed(c, MIN(r, 0));
 }
 
 static int check(struct step_ctx *c, const struct step *s)
@@ -356,7 +364,7 @@ static int undo(struct step_ctx *c, const struct step *s)
 	if (user != SIZE_MAX)
 		r = json_array_remove(l.users, user) < 0 ? -ENOMEM : ledger_save(c->host, &l);
 	if (r < 0 || json_array_size(l.users) > 0)
-		return step_failed(c, r, "cannot keep the list of forwarding's settings");
+		return ledger_failed(c, r);
 	theirs4 = is_set(c->host, ALL4, "1");
 	theirs6 = json_object_get(l.values, ALL6) ? 0 : is_set(c->host, ALL6, "1");
 	if (theirs4 < 0 || theirs6 < 0)

@@ -23,6 +23,29 @@ int plan_fail(struct network_error *e, int r, const char *option, const char *fo
 	return r;
 }
 
+/* Lines are "sl: ADDR:PORT REMOTE STATE ...", an address in hexadecimal as it lies in memory. */
+bool plan_port_taken(struct host *h, const char *table, uint32_t addr_be, unsigned int port)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[HOST_PATH_BYTES], wanted[16], *next;
+
+	(void)snprintf(path, sizeof(path), "/proc/net/%s", table);
+	(void)snprintf(wanted, sizeof(wanted), "%08X", addr_be);
+	if (h->ops->file_read(h, path, &text) < 0)
+		return false;
+	for (char *line = strtok_r(text, "\n", &next); line; line = strtok_r(NULL, "\n", &next)) {
+		unsigned int got = 0, state = 0;
+		char addr[40] = "";
+
+		/* 0A: listening; a UDP socket that is bound is 07. */
+		if (sscanf(line, " %*[0-9]: %39[0-9A-F]:%x %*[0-9A-F]:%*x %x", addr, &got, &state) == 3 &&
+			got == port && (state == 0x0a || state == 0x07) &&
+			(addr_be ? strcmp(addr, wanted) == 0 : strspn(addr, "0") == strlen(addr)))
+			return true;
+	}
+	return false;
+}
+
 static int choose(struct host *h, struct network *n, struct network_error *e)
 {
 	struct net_conf *c = &n->conf;
@@ -36,7 +59,9 @@ static int choose(struct host *h, struct network *n, struct network_error *e)
 				e, -EAFNOSUPPORT, "ipv6-net", "cannot be: IPv6 is turned off on this host");
 		c->no_ipv6 = true;
 	}
-	r = subnet_choose(h, c, e);
+	r = c->adopted ? adopt_look(h, c, e) : 0;
+	if (r == 0)
+		r = subnet_choose(h, c, e);
 	if (r < 0)
 		return r;
 	if (!c->domainname[0])
@@ -50,10 +75,13 @@ static int choose(struct host *h, struct network *n, struct network_error *e)
 static int check_free(struct host *h, const struct net_conf *c, struct network_error *e)
 {
 	struct host_link l;
-	int r = h->ops->link_find(h, c->bridge, &l);
+	int r = c->adopted ? -ENODEV : h->ops->link_find(h, c->bridge, &l);
 
 	if (r == 0) {
-		(void)snprintf(e->mend, sizeof(e->mend), "choose another name with --bridge");
+		(void)snprintf(e->mend, sizeof(e->mend),
+			"choose another name with --bridge, or take that one if it is a bridge: vmlan adopt "
+			"%s %s",
+			c->bridge, c->name);
 		return plan_fail(e, -EEXIST, "bridge", "there is an interface %s already", c->bridge);
 	}
 	if (r != -ENODEV)
@@ -83,8 +111,10 @@ static int add_sysctl(
 	if (h->ops->sysctl_get(h, path, now) == -ENOENT)
 		return 0;
 	(void)snprintf(path, sizeof(path), "net/%s/conf/%s/%s", family, n->conf.bridge, what);
-	return network_add_step(
-		n, &step_sysctl, json_pack("{ssssss}", "path", path, "value", value, "dev", n->conf.bridge));
+	/* One of an interface that stays when the network goes is remembered and put back. */
+	return network_add_step(n, &step_sysctl,
+		json_pack("{ssssss}", "path", path, "value", value, "dev",
+			n->conf.adopted ? "" : n->conf.bridge));
 }
 
 static int add_address(struct network *n, int family, const void *addr, int prefix)
@@ -92,8 +122,9 @@ static int add_address(struct network *n, int family, const void *addr, int pref
 	char text[INET6_ADDRSTRLEN];
 
 	return network_add_step(n, &step_address,
-		json_pack("{sssssi}", "dev", n->conf.bridge, "addr",
-			inet_ntop(family, addr, text, sizeof(text)), "prefix", prefix));
+		json_pack("{sssssisi}", "dev", n->conf.bridge, "addr",
+			inet_ntop(family, addr, text, sizeof(text)), "prefix", prefix, "adopted",
+			n->conf.adopted));
 }
 
 static int add_bridge(struct host *h, struct network *n)
@@ -113,6 +144,25 @@ static int add_bridge(struct host *h, struct network *n)
 			"stp", c->stp));
 }
 
+/* The settings of a bridge of ours, before it is up. */
+static int add_settings(struct host *h, struct network *n)
+{
+	bool ipv6 = !n->conf.no_ipv6;
+	int r = add_bridge(h, n);
+
+	if (r == 0)
+		r = add_sysctl(h, n, "ipv4", "forwarding", "1");
+	if (r == 0 && ipv6)
+		r = add_sysctl(h, n, "ipv6", "addr_gen_mode", "1");
+	if (r == 0 && ipv6)
+		r = add_sysctl(h, n, "ipv6", "accept_ra", "0");
+	if (r == 0 && ipv6)
+		r = add_sysctl(h, n, "ipv6", "force_forwarding", "1");
+	if (r == 0 && ipv6)
+		r = add_sysctl(h, n, "ipv6", "forwarding", "1");
+	return r < 0 || ipv6 ? r : add_sysctl(h, n, "ipv6", "disable_ipv6", "1");
+}
+
 /* Guests may be told an address of the link that is always the same: the kernel would wait for the first port
  * before it made one, and dnsmasq with it. */
 static int add_link(struct host *h, struct network *n)
@@ -120,26 +170,20 @@ static int add_link(struct host *h, struct network *n)
 	static const struct in6_addr link_local = {.s6_addr = {0xfe, 0x80, [15] = 1}};
 	const struct net_conf *c = &n->conf;
 	struct in6_addr host6 = c->net6;
-	int r = add_bridge(h, n);
+	int r;
 
 	host6.s6_addr[15] = 1;
-	if (r == 0)
-		r = add_sysctl(h, n, "ipv4", "forwarding", "1");
-	if (r ==
-		0) /* for 127.0.0.1 as the host's side of a forward; the table drops what guests send there */
-		r = add_sysctl(h, n, "ipv4", "route_localnet", "1");
-	if (r == 0 && !c->no_ipv6)
-		r = add_sysctl(h, n, "ipv6", "addr_gen_mode", "1");
-	if (r == 0 && !c->no_ipv6)
+	/* An adopted one is as its owner has it; it forwards as all interfaces do (step_forwarding). */
+	r = c->adopted ? network_add_step(n, &step_adopt, json_pack("{ss}", "name", c->bridge))
+		       : add_settings(h, n);
+	if (r == 0 && c->adopted) /* a guest is no router of ours */
 		r = add_sysctl(h, n, "ipv6", "accept_ra", "0");
-	if (r == 0 && !c->no_ipv6)
-		r = add_sysctl(h, n, "ipv6", "force_forwarding", "1");
-	if (r == 0 && !c->no_ipv6)
-		r = add_sysctl(h, n, "ipv6", "forwarding", "1");
-	if (r == 0 && c->no_ipv6)
-		r = add_sysctl(h, n, "ipv6", "disable_ipv6", "1");
+	/* for 127.0.0.1 as the host's side of a forward; the table drops what guests send there */
 	if (r == 0)
-		r = network_add_step(n, &step_link_up, json_pack("{ss}", "dev", c->bridge));
+		r = add_sysctl(h, n, "ipv4", "route_localnet", "1");
+	if (r == 0)
+		r = network_add_step(
+			n, &step_link_up, json_pack("{sssi}", "dev", c->bridge, "adopted", c->adopted));
 	if (r == 0)
 		r = add_address(n, AF_INET, &c->host_be, (int)net_conf_prefix(c));
 	if (r == 0 && !c->no_ipv6)
@@ -188,6 +232,8 @@ int nat_plan(struct host *h, struct network *n, struct network_error *e)
 	if (r < 0)
 		return r;
 	r = network_add_step(n, &step_forwarding, json_pack("{si}", "ipv6", !n->conf.no_ipv6));
+	if (r == 0 && n->conf.isolated) /* before there is a bridge that a guest could join */
+		r = add_file(n, STORE_ISOLATED, strdup("yes\n"));
 	if (r == 0)
 		r = add_link(h, n);
 	if (r == 0)
@@ -196,7 +242,7 @@ int nat_plan(struct host *h, struct network *n, struct network_error *e)
 		r = add_file(n, STORE_DNSMASQ, nat_dnsmasq_conf(&n->conf, dns_port));
 	if (r == 0)
 		r = add_file(n, STORE_HOSTS, nat_hosts(&n->conf));
-	if (r == 0 && resolved_is_there(h))
+	if (r == 0 && !n->conf.adopted && resolved_is_there(h))
 		r = network_add_step(n, &step_resolved,
 			json_pack("{ssssss}", "dev", n->conf.bridge, "addr",
 				inet_ntop(AF_INET, &n->conf.host_be, addr, sizeof(addr)), "domain",
@@ -235,15 +281,20 @@ static int set_text(struct step *s, const char *key, char *text)
 
 int nat_replan(struct host *h, struct network *n, struct network_error *e)
 {
-	char hosts[HOST_PATH_BYTES];
+	char hosts[HOST_PATH_BYTES], dnsmasq[HOST_PATH_BYTES];
+	uint16_t dns_port = DNS_PORT;
 	int r = 0;
 
 	store_path(n->conf.name, STORE_HOSTS, hosts);
+	store_path(n->conf.name, STORE_DNSMASQ, dnsmasq);
 	for (unsigned int i = 0; r == 0 && i < n->n_steps; i++) {
 		struct step *s = &n->steps[i];
 
-		if (s->kind == &step_table)
-			r = set_text(s, "rules", nat_rules(&n->conf, (uint16_t)step_number(s, "dns_port")));
+		if (s->kind == &step_table) { /* stands before the others */
+			dns_port = (uint16_t)step_number(s, "dns_port");
+			r = set_text(s, "rules", nat_rules(&n->conf, dns_port));
+		} else if (s->kind == &step_file && strcmp(step_text(s, "path"), dnsmasq) == 0)
+			r = set_text(s, "text", nat_dnsmasq_conf(&n->conf, dns_port));
 		else if (s->kind == &step_file && strcmp(step_text(s, "path"), hosts) == 0)
 			r = set_text(s, "text", nat_hosts(&n->conf));
 	}

@@ -56,9 +56,12 @@ static int load(struct host *h, const char *name, struct network *ret, struct ne
 	case -EXDEV:
 		return plan_fail(e, r, NULL, "%s is up in another network namespace", name);
 	case -EPROTO:
-		return plan_fail(e, r, NULL,
-			"the record of %s in %s is not readable for this version of vmlan", name,
-			NETWORK_RUN_DIR);
+		return plan_fail(e, r, NULL, "the record of %s in %s is damaged", name, NETWORK_RUN_DIR);
+	case -EPROTONOSUPPORT:
+		(void)snprintf(e->mend, sizeof(e->mend),
+			"use that version, which vmlan version tells; with it: vmlan down %s", name);
+		return plan_fail(e, r, NULL, "%s was set up by a later version of vmlan than this one, %s",
+			name, VMLAN_VERSION);
 	default:
 		return plan_fail(e, r, NULL, "cannot read the record of %s: %s", name, strerror(-r));
 	}
@@ -91,6 +94,20 @@ static int undo_steps(struct host *h, struct network *n, struct network_error *e
 	return first;
 }
 
+/* An entry of the kernel's would lead an open connection to the guest's address for days, whoever has it
+ * then. */
+static int end_connections(struct host *h, const struct net_forward *f)
+{
+	struct host_dnat d = {.proto = f->proto,
+		.family = f->guest.family,
+		.port = f->host_port,
+		.to_port = f->guest_port,
+		.n_ports = f->n_ports};
+
+	memcpy(d.to, &f->guest.in6, f->guest.family == AF_INET ? 4 : 16);
+	return h->ops->dnat_end(h, &d);
+}
+
 static int remove_all(struct host *h, struct network *n, struct network_error *e)
 {
 	int r = save(h, n, NETWORK_FALLING, e);
@@ -99,6 +116,8 @@ static int remove_all(struct host *h, struct network *n, struct network_error *e
 		r = undo_steps(h, n, e);
 	if (r < 0)
 		return r;
+	for (unsigned int i = 0; i < n->conf.n_forwards; i++)
+		(void)end_connections(h, &n->conf.forwards[i]); /* or they end by themselves, later */
 	r = store_remove(h, n->conf.name);
 	return r < 0 ? plan_fail(e, r, NULL, "cannot remove the record of %s: %s", n->conf.name, strerror(-r))
 		     : 0;
@@ -152,7 +171,7 @@ int network_plan(struct host *h, const struct net_conf *given, struct network *r
 	int r;
 
 	*e = (struct network_error){0};
-	(void)snprintf(n.mark, sizeof(n.mark), "vmlan:%s", given->name);
+	(void)snprintf(n.mark, sizeof(n.mark), "%s%s", NETWORK_MARK_PREFIX, given->name);
 	r = net_conf_copy(given, &n.conf);
 	if (r == 0)
 		r = h->ops->identity(h, &n.identity);
@@ -242,11 +261,66 @@ static int check_same(const struct net_conf *given, const struct network *n, str
 	return plan_fail(e, -EBUSY, l.missing, "differs from what %s is up with", n->conf.name);
 }
 
+/* The network as it will be, checked as a new one would be; in its steps too. */
+static int replan(struct host *h, struct network *n, struct network_error *e)
+{
+	struct conf_error ce;
+
+	if (!net_conf_check(&n->conf, &ce))
+		return plan_fail(e, -EINVAL, ce.option, "%s", ce.text);
+	return nat_replan(h, n, e);
+}
+
+/* So that rules are found to differ, should we end before they are put. */
+static void forget_tables(struct network *n)
+{
+	for (unsigned int i = 0; i < n->n_steps; i++)
+		if (n->steps[i].kind == &step_table) {
+			json_decref(n->steps[i].after);
+			n->steps[i].after = NULL;
+		}
+}
+
+/* Of an older version of this program: rules and files become ours, and so does the supervisor, which ends
+ * here and is started by the mending. Guests keep what they have. */
+static int take_over(struct host *h, struct network *n, struct network_error *e)
+{
+	int r = replan(h, n, e);
+
+	forget_tables(n);
+	for (unsigned int i = 0; i < n->n_steps && r == 0; i++) {
+		struct step_ctx c = ctx_of(h, n);
+
+		if (n->steps[i].kind != &step_supervisor)
+			continue;
+		r = step_supervisor.undo(&c, &n->steps[i]);
+		r = r < 0 ? step_error(e, &c, r) : 0;
+	}
+	return r;
+}
+
+/* What other firewalls do now, and what has come to overlap the network, such as a VPN's routes. */
+static int look_around(struct host *h, struct network *n, struct network_error *e)
+{
+	struct network_error overlap;
+	bool added;
+	int r = firewall_plan(h, n, &added, e);
+
+	if (r == 0 && subnet_check(h, &n->conf, &overlap) == -EADDRINUSE)
+		r = network_add_note(n,
+			"the network %s by now, so that one of the two is not reached from here; to end "
+			"that: vmlan down "
+			"%s, and up with another --%s",
+			overlap.text, n->conf.name, overlap.option);
+	return r < 0 && !e->text[0] ? plan_fail(e, r, NULL, "no memory") : r;
+}
+
 static int mend(struct host *h, struct network *n, struct network_error *e)
 {
-	bool added;
-	int r = firewall_plan(h, n, &added, e); /* such steps have nothing to look up before */
+	int r = look_around(h, n, e); /* such steps have nothing to look up before */
 
+	if (r == 0 && n->version < STORE_VERSION)
+		r = take_over(h, n, e);
 	if (r == 0)
 		r = save(h, n, n->phase, e);
 	if (r == 0)
@@ -287,20 +361,31 @@ int network_up(struct host *h, const struct net_conf *given, struct network *ret
 	return r;
 }
 
+/* Names the ports, as many as there is room for. */
 static int check_unused(struct host *h, const struct network *n, struct network_error *e)
 {
-	unsigned int ports = 0;
-	int r = network_count_ports(h, n, &ports);
+	_cleanup_free_ char *ports = NULL;
+	char list[NETWORK_TEXT_BYTES / 2] = "";
+	unsigned int n_ports = 0;
+	size_t at = 0;
+	int r = network_ports(h, n, &ports);
 
-	if (r == -ENODEV || (r == 0 && ports == 0))
+	if (r == -ENODEV || (r == 0 && !*ports))
 		return 0;
 	if (r < 0)
 		return plan_fail(
 			e, r, NULL, "cannot see what is attached to %s: %s", n->conf.bridge, strerror(-r));
+	for (const char *p = ports; *p; p += strlen(p) + 1) {
+		if (at + IFNAMSIZ + 8 < sizeof(list))
+			at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%s", n_ports ? ", " : "", p);
+		else
+			(void)snprintf(list + at, sizeof(list) - at, ", ...");
+		n_ports++;
+	}
 	(void)snprintf(
 		e->mend, sizeof(e->mend), "vmlan down --force %s takes it away from them", n->conf.name);
-	return plan_fail(e, -EBUSY, NULL, "%u %s attached to %s", ports,
-		ports == 1 ? "guest is" : "guests are", n->conf.name);
+	return plan_fail(e, -EBUSY, NULL, "%u %s attached to %s: %s", n_ports,
+		n_ports == 1 ? "guest is" : "guests are", n->conf.name, list);
 }
 
 int network_down(struct host *h, const char *name, bool force, struct network_error *e)
@@ -347,9 +432,8 @@ int network_load(struct host *h, const char *name, struct network *ret, struct n
 
 int network_look(struct host *h, struct network *n, struct network_error *e)
 {
-	bool added;
-
-	return firewall_plan(h, n, &added, e);
+	*e = (struct network_error){0};
+	return look_around(h, n, e);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -357,71 +441,103 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-int network_names(struct host *h, char **ret)
+/* Sorted copies, each ended by NUL, the last by two. */
+static int join_names(const char **names, unsigned int n, char **ret)
 {
-	_cleanup_free_ char *list = NULL, *sorted = NULL;
+	size_t size = 1, at = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		size += strlen(names[i]) + 1;
+	*ret = calloc(1, size);
+	if (!*ret)
+		return -ENOMEM;
+	qsort(names, n, sizeof(*names), compare_names);
+	for (unsigned int i = 0; i < n; i++) {
+		memcpy(*ret + at, names[i], strlen(names[i]) + 1);
+		at += strlen(names[i]) + 1;
+	}
+	return 0;
+}
+
+/* Whether an entry of NETWORK_RUN_DIR is a network's folder. */
+static bool is_record(struct host *h, char *name)
+{
+	_cleanup_free_ char *state = NULL;
+	char path[HOST_PATH_BYTES];
+
+	store_path(name, STORE_STATE, path);
+	return h->ops->file_read(h, path, &state) == 0;
+}
+
+/* Whether one of NETWORK_ETC_DIR is a network's file; the suffix is cut off. */
+static bool is_file(struct host *h, char *name)
+{
+	char *dot = strrchr(name, '.');
+
+	if (!dot || strcmp(dot, NETWORK_FILE_SUFFIX) != 0)
+		return false;
+	memset(dot, '\0', strlen(dot));
+	return true;
+}
+
+static int list_names(struct host *h, const char *dir, bool (*is_one)(struct host *h, char *name), char **ret)
+{
+	_cleanup_free_ char *list = NULL;
 	_cleanup_free_ const char **names = NULL;
 	unsigned int n = 0, n_all = 0;
-	size_t at = 0;
-	int r = h->ops->dir_list(h, NETWORK_RUN_DIR, &list);
+	int r = h->ops->dir_list(h, dir, &list);
 
-	if (r == -ENOENT)
-		*ret = calloc(1, 1);
-	if (r < 0)
-		return r == -ENOENT && *ret ? 0 : r;
-	for (const char *p = list; *p; p += strlen(p) + 1)
+	if (r < 0 && r != -ENOENT)
+		return r;
+	for (const char *p = list; p && *p; p += strlen(p) + 1)
 		n_all++;
 	names = calloc(n_all + 1u, sizeof(*names));
 	if (!names)
 		return -ENOMEM;
-	for (const char *p = list; *p; p += strlen(p) + 1) {
-		_cleanup_free_ char *state = NULL;
+	for (char *p = list; p && *p;) {
+		size_t n_bytes = strlen(p) + 1;
 		struct net_conf c;
 		struct conf_error e;
-		char path[HOST_PATH_BYTES];
 
-		store_path(p, STORE_STATE, path);
-		if (net_conf_init(p, &c, &e) && h->ops->file_read(h, path, &state) == 0) {
-			at += strlen(p) + 1;
+		if (is_one(h, p) && net_conf_init(p, &c, &e))
 			names[n++] = p;
-		}
+		p += n_bytes;
 	}
-	qsort(names, n, sizeof(*names), compare_names);
-	sorted = calloc(1, at + 1);
-	if (!sorted)
-		return -ENOMEM;
-	at = 0;
-	for (unsigned int i = 0; i < n; i++) {
-		memcpy(sorted + at, names[i], strlen(names[i]) + 1);
-		at += strlen(names[i]) + 1;
-	}
-	*ret = TAKE_PTR(sorted);
-	return 0;
+	return join_names(names, n, ret);
 }
 
-int network_count_ports(struct host *h, const struct network *n, unsigned int *ret)
+int network_names(struct host *h, char **ret)
+{
+	return list_names(h, NETWORK_RUN_DIR, is_record, ret);
+}
+
+int network_file_names(struct host *h, char **ret)
+{
+	return list_names(h, NETWORK_ETC_DIR, is_file, ret);
+}
+
+void network_file_path(const char *name, char ret[HOST_PATH_BYTES])
+{
+	(void)snprintf(ret, HOST_PATH_BYTES, "%s/%s%s", NETWORK_ETC_DIR, name, NETWORK_FILE_SUFFIX);
+}
+
+int network_ports(struct host *h, const struct network *n, char **ret)
 {
 	_cleanup_free_ struct host_link *links = NULL;
-	unsigned int n_links = 0;
+	_cleanup_free_ const char **names = NULL;
+	unsigned int n_links = 0, n_ports = 0;
 	struct host_link bridge;
 	int r = h->ops->link_find(h, n->conf.bridge, &bridge);
 
 	if (r == 0)
 		r = h->ops->link_list(h, &links, &n_links);
-	*ret = 0;
-	for (unsigned int i = 0; r == 0 && i < n_links; i++)
-		*ret += links[i].master == bridge.index;
-	return r;
-}
-
-/* The network as it will be, checked as a new one would be; in its steps too. */
-static int replan(struct host *h, struct network *n, struct network_error *e)
-{
-	struct conf_error ce;
-
-	if (!net_conf_check(&n->conf, &ce))
-		return plan_fail(e, -EINVAL, ce.option, "%s", ce.text);
-	return nat_replan(h, n, e);
+	if (r < 0)
+		return r;
+	names = calloc(n_links + 1u, sizeof(*names));
+	for (unsigned int i = 0; names && i < n_links; i++)
+		if (links[i].master == bridge.index)
+			names[n_ports++] = links[i].name;
+	return names ? join_names(names, n_ports, ret) : -ENOMEM;
 }
 
 /* The record first, with what is wanted; then the steps that differ from it. dnsmasq reads its hosts again.
@@ -431,13 +547,10 @@ static int carry_out(struct host *h, struct network *n, struct network_error *e)
 	char path[HOST_PATH_BYTES];
 	int r;
 
-	for (unsigned int i = 0; i < n->n_steps; i++)
-		if (n->steps[i].kind ==
-			&step_table) { /* so that it is found to differ, should we end before it is put */
-			json_decref(n->steps[i].after);
-			n->steps[i].after = NULL;
-		}
-	r = save(h, n, n->phase, e);
+	forget_tables(n);
+	r = n->version < STORE_VERSION ? take_over(h, n, e) : 0;
+	if (r == 0)
+		r = save(h, n, n->phase, e);
 	if (r == 0)
 		r = do_steps(h, n, false, e);
 	if (r < 0)
@@ -450,8 +563,7 @@ static int carry_out(struct host *h, struct network *n, struct network_error *e)
 }
 
 static int change(struct host *h, const char *name, struct network_error *e,
-	int (*edit)(struct host *h, struct network *n, const void *ctx, struct network_error *e),
-	const void *ctx)
+	int (*edit)(struct host *h, struct network *n, void *ctx, struct network_error *e), void *ctx)
 {
 	struct network n;
 	int r;
@@ -480,9 +592,10 @@ static int change(struct host *h, const char *name, struct network_error *e,
 
 struct option {
 	const char *key, *value;
+	struct net_forward gone; /* what was removed; n_ports 0: no forward */
 };
 
-static int add_option(struct host *h, struct network *n, const void *ctx, struct network_error *e)
+static int add_option(struct host *h, struct network *n, void *ctx, struct network_error *e)
 {
 	const struct option *o = ctx;
 	unsigned int n_before = n->conf.n_forwards;
@@ -494,9 +607,9 @@ static int add_option(struct host *h, struct network *n, const void *ctx, struct
 }
 
 /* In the form that it is listed in, or as it was given. */
-static int del_option(struct host *h, struct network *n, const void *ctx, struct network_error *e)
+static int del_option(struct host *h, struct network *n, void *ctx, struct network_error *e)
 {
-	const struct option *o = ctx;
+	struct option *o = ctx;
 	struct net_conf *c = &n->conf;
 	char wanted[NET_VALUE_BYTES], listed[NET_VALUE_BYTES];
 	struct net_forward f;
@@ -523,6 +636,8 @@ static int del_option(struct host *h, struct network *n, const void *ctx, struct
 		net_forward_emit(&c->forwards[i], listed);
 		if (strcmp(wanted, listed) != 0)
 			c->forwards[left++] = c->forwards[i];
+		else
+			o->gone = c->forwards[i];
 	}
 	found = left < c->n_forwards;
 	c->n_forwards = left;
@@ -534,11 +649,19 @@ static int del_option(struct host *h, struct network *n, const void *ctx, struct
 int network_add_option(
 	struct host *h, const char *name, const char *key, const char *value, struct network_error *e)
 {
-	return change(h, name, e, add_option, &(const struct option){key, value});
+	return change(h, name, e, add_option, &(struct option){key, value});
 }
 
 int network_del_option(
 	struct host *h, const char *name, const char *key, const char *value, struct network_error *e)
 {
-	return change(h, name, e, del_option, &(const struct option){key, value});
+	struct option o = {key, value};
+	int r = change(h, name, e, del_option, &o);
+
+	if (r == 0 && o.gone.n_ports)
+		r = end_connections(h, &o.gone);
+	if (r < 0 && !e->text[0])
+		return plan_fail(
+			e, r, NULL, "the forward is removed, but connections by it go on: %s", strerror(-r));
+	return r;
 }

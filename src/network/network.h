@@ -13,6 +13,10 @@
 
 #define NETWORK_RUN_DIR    "/run/vmlan"
 #define NETWORK_LIB_DIR    "/var/lib/vmlan"
+#define NETWORK_ETC_DIR     "/etc/vmlan" /* NAME.net: conf/net_file.h */
+#define NETWORK_FILE_SUFFIX ".net"
+/* A network's mark, on what of the host can bear one: the prefix and its name. */
+#define NETWORK_MARK_PREFIX "vmlan:"
 #define NETWORK_TEXT_BYTES 512
 /* A network's table of rules: the prefix and its name. */
 #define NETWORK_TABLE_PREFIX "vmlan_"
@@ -38,6 +42,7 @@ struct step;
 struct network {
 	struct net_conf conf; /* all chosen */
 	enum network_phase phase;
+	int version; /* of the record that it was read from; 0: it was planned just now */
 	char mark[HOST_MARK_BYTES];
 	struct host_identity identity; /* where it was brought up */
 	struct step *steps;            /* heap */
@@ -65,8 +70,11 @@ int network_load(struct host *h, const char *name, struct network *ret, struct n
 int network_look(struct host *h, struct network *n, struct network_error *e);
 /* The names of all on record, sorted: heap, each ended by NUL, the last by two. */
 int network_names(struct host *h, char **ret);
-/* Interfaces that are ports of its bridge. -ENODEV: there is no bridge. */
-int network_count_ports(struct host *h, const struct network *n, unsigned int *ret);
+/* The names of all that have a file in NETWORK_ETC_DIR; the same. */
+int network_file_names(struct host *h, char **ret);
+void network_file_path(const char *name, char ret[HOST_PATH_BYTES]);
+/* Names of the interfaces that are ports of its bridge; the same. -ENODEV: there is no bridge. */
+int network_ports(struct host *h, const struct network *n, char **ret);
 
 /* Changes a list option ("hostfwd", "reserve") of a network that is up. */
 int network_add_option(

@@ -27,6 +27,11 @@ int subnet_choose(struct host *h, struct net_conf *c, struct network_error *e);
 /* A number that is always the same for the same host, network and purpose. */
 int subnet_stable(struct host *h, const char *network, const char *what, uint64_t *ret);
 
+/* adopt.c: takes what the bridge that c names has; refuses what must not be adopted. 0, or -errno and *e. */
+int adopt_look(struct host *h, struct net_conf *c, struct network_error *e);
+/* Whether somebody has exactly that address's port (0: that of every address), by /proc/net/TABLE. */
+bool plan_port_taken(struct host *h, const char *table, uint32_t addr_be, unsigned int port);
+
 /* firewall.c: other firewalls of the host: steps and notes for what they drop. Steps that are there already
  * are not added again. ret_added: whether any was. */
 int firewall_plan(struct host *h, struct network *n, bool *ret_added, struct network_error *e);

@@ -68,6 +68,10 @@ static int apply_bridge(struct step_ctx *c, struct step *s)
 
 	(void)snprintf(b.name, sizeof(b.name), "%s", step_text(s, "name"));
 	mac_of(s, b.mac);
+	if (r == 0 && !l.alias[0] && l.mtu != b.mtu) { /* a crash left it half made */
+		r = h->ops->link_del(h, l.index);
+		r = r == 0 ? -ENODEV : r;
+	}
 	if (r == -ENODEV) {
 		r = h->ops->bridge_add(h, &b);
 		if (r == 0)
@@ -75,8 +79,8 @@ static int apply_bridge(struct step_ctx *c, struct step *s)
 	}
 	if (r == -EEXIST)
 		return step_failed(c, r, "there is an interface %s that is not ours", b.name);
-	if (r == 0 && (!l.alias[0] || l.mtu != b.mtu))
-		r = h->ops->bridge_set(h, l.index, c->mark, b.mtu);
+	if (r == 0 && !l.alias[0])
+		r = h->ops->link_set_alias(h, l.index, c->mark);
 	return step_failed(c, r, "cannot make the bridge %s", b.name);
 }
 
@@ -95,10 +99,6 @@ static int check_bridge(struct step_ctx *c, const struct step *s)
 		return r;
 	if (strcmp(l.name, step_text(s, "name")) != 0) {
 		(void)snprintf(c->why, sizeof(c->why), "it is called %s now", l.name);
-		return STEP_CHANGED;
-	}
-	if (l.mtu != (uint32_t)step_number(s, "mtu")) {
-		(void)snprintf(c->why, sizeof(c->why), "its MTU is %u", l.mtu);
 		return STEP_CHANGED;
 	}
 	return l.alias[0] ? STEP_OK : STEP_MISSING;
@@ -161,17 +161,41 @@ static int check_link_up(struct step_ctx *c, const struct step *s)
 	return r == 0 || r == -ENODEV ? STEP_MISSING : r;
 }
 
-static int undo_nothing(struct step_ctx *c, const struct step *s)
+/* Nothing to remember of an interface of ours, with which it goes. */
+static int probe_link_up(struct step_ctx *c, struct step *s)
 {
-	return 0; /* it goes with its interface */
+	struct host_link l;
+	int r;
+
+	if (!step_number(s, "adopted"))
+		return 0;
+	r = c->host->ops->link_find(c->host, step_text(s, "dev"), &l);
+	if (r < 0)
+		return step_failed(c, r, "there is no %s", step_text(s, "dev"));
+	s->before = json_pack("{sb}", "up", l.up);
+	return s->before ? 0 : -ENOMEM;
+}
+
+static int undo_link_up(struct step_ctx *c, const struct step *s)
+{
+	struct host_link l;
+	int r;
+
+	if (!json_is_false(json_object_get(s->before, "up")))
+		return 0;
+	r = find_marked(c, step_text(s, "dev"), &l);
+	if (r == 0 && l.up)
+		r = c->host->ops->link_set_up(c->host, l.index, false);
+	return step_failed(c, r == -ENODEV ? 0 : r, "cannot bring %s down", step_text(s, "dev"));
 }
 
 const struct step_kind step_link_up = {
 	.name = "link-up",
 	.describe = describe_link_up,
+	.probe = probe_link_up,
 	.apply = apply_link_up,
 	.check = check_link_up,
-	.undo = undo_nothing,
+	.undo = undo_link_up,
 };
 
 static void describe_address(const struct step *s, char ret[STEP_TEXT_BYTES])
@@ -190,6 +214,57 @@ static bool addr_of(const struct step *s, struct host_addr *ret)
 	return inet_pton(ret->family, text, ret->addr) == 1;
 }
 
+/* 1: the interface has it; 0; or -errno. */
+static int has_address(struct step_ctx *c, unsigned int ifindex, const struct host_addr *a)
+{
+	_cleanup_free_ struct host_addr *all = NULL;
+	unsigned int n = 0;
+	int r = c->host->ops->addr_list(c->host, &all, &n);
+
+	for (unsigned int i = 0; r == 0 && i < n; i++)
+		if (all[i].ifindex == ifindex && all[i].family == a->family && all[i].prefix == a->prefix &&
+			memcmp(all[i].addr, a->addr, sizeof(a->addr)) == 0)
+			return 1;
+	return r;
+}
+
+/* The same as with probe_link_up(). */
+static int probe_address(struct step_ctx *c, struct step *s)
+{
+	struct host_addr a;
+	struct host_link l;
+	int r;
+
+	if (!step_number(s, "adopted"))
+		return 0;
+	r = addr_of(s, &a) ? c->host->ops->link_find(c->host, step_text(s, "dev"), &l) : -EINVAL;
+	if (r == 0)
+		r = has_address(c, l.index, &a);
+	if (r < 0)
+		return step_failed(c, r, "cannot see the addresses of %s", step_text(s, "dev"));
+	s->before = json_pack("{sb}", "there", r);
+	return s->before ? 0 : -ENOMEM;
+}
+
+static int undo_address(struct step_ctx *c, const struct step *s)
+{
+	struct host_addr a;
+	struct host_link l;
+	int r;
+
+	if (!json_is_false(json_object_get(s->before, "there")))
+		return 0;
+	r = addr_of(s, &a) ? find_marked(c, step_text(s, "dev"), &l) : -EINVAL;
+	if (r == 0) {
+		a.ifindex = l.index;
+		r = has_address(c, l.index, &a);
+	}
+	if (r > 0)
+		r = c->host->ops->addr_del(c->host, &a);
+	return step_failed(c, r == -ENODEV || r == -EADDRNOTAVAIL ? 0 : r,
+		"cannot take the address %s from %s", step_text(s, "addr"), step_text(s, "dev"));
+}
+
 static int apply_address(struct step_ctx *c, struct step *s)
 {
 	struct host_addr a;
@@ -206,18 +281,14 @@ static int apply_address(struct step_ctx *c, struct step *s)
 
 static int check_address(struct step_ctx *c, const struct step *s)
 {
-	_cleanup_free_ struct host_addr *all = NULL;
-	unsigned int n = 0;
 	struct host_addr a;
 	struct host_link l;
 	int r = addr_of(s, &a) ? find_marked(c, step_text(s, "dev"), &l) : -EINVAL;
 
 	if (r == 0)
-		r = c->host->ops->addr_list(c->host, &all, &n);
-	for (unsigned int i = 0; r == 0 && i < n; i++)
-		if (all[i].ifindex == l.index && all[i].family == a.family && all[i].prefix == a.prefix &&
-			memcmp(all[i].addr, a.addr, sizeof(a.addr)) == 0)
-			return STEP_OK;
+		r = has_address(c, l.index, &a);
+	if (r > 0)
+		return STEP_OK;
 	(void)snprintf(
 		c->why, sizeof(c->why), "%s has no address %s", step_text(s, "dev"), step_text(s, "addr"));
 	return r == 0 || r == -ENODEV ? STEP_MISSING : r;
@@ -226,9 +297,10 @@ static int check_address(struct step_ctx *c, const struct step *s)
 const struct step_kind step_address = {
 	.name = "address",
 	.describe = describe_address,
+	.probe = probe_address,
 	.apply = apply_address,
 	.check = check_address,
-	.undo = undo_nothing,
+	.undo = undo_address,
 };
 
 static void describe_sysctl(const struct step *s, char ret[STEP_TEXT_BYTES])

@@ -48,19 +48,25 @@ int store_write_object(struct host *h, const char *path, json_t *o, const struct
 	return text ? h->ops->file_write(h, path, text) : -ENOMEM;
 }
 
+int store_version_of(const json_t *o)
+{
+	return (int)json_integer_value(json_object_get(o, "version"));
+}
+
 int store_read_object(struct host *h, const char *path, const struct host_identity *identity, json_t **ret)
 {
 	_cleanup_free_ char *text = NULL;
 	_cleanup_json_ json_t *o = NULL;
 	const char *boot = NULL;
 	json_int_t netns = 0;
-	int version = 0, r = h->ops->file_read(h, path, &text);
+	int r = h->ops->file_read(h, path, &text);
 
 	if (r < 0)
 		return r;
 	o = json_loads(text, 0, NULL);
-	if (!o || json_unpack(o, "{sisssI}", "version", &version, "boot", &boot, "netns", &netns) < 0 ||
-		version != STORE_VERSION)
+	if (store_version_of(o) > STORE_VERSION)
+		return -EPROTONOSUPPORT;
+	if (store_version_of(o) < 1 || json_unpack(o, "{sssI}", "boot", &boot, "netns", &netns) < 0)
 		return -EPROTO;
 	if (strcmp(boot, identity->boot_id) != 0)
 		return -ESTALE;
@@ -161,7 +167,7 @@ static int unpack(const json_t *o, const char *name, struct network *ret)
 		ret->phase++;
 	if (ret->phase == NETWORK_PHASE_MAX)
 		return -EPROTO;
-	(void)snprintf(ret->mark, sizeof(ret->mark), "vmlan:%s", name);
+	(void)snprintf(ret->mark, sizeof(ret->mark), "%s%s", NETWORK_MARK_PREFIX, name);
 	r = unpack_options(json_object_get(o, "options"), &ret->conf);
 	json_array_foreach(json_object_get(o, "notes"), i, note)
 	{
@@ -183,8 +189,10 @@ int store_load(struct host *h, const char *name, struct network *ret)
 	r = h->ops->identity(h, &ret->identity);
 	if (r == 0)
 		r = store_read_object(h, path, &ret->identity, &o);
-	if (r == 0)
+	if (r == 0) {
+		ret->version = store_version_of(o);
 		r = unpack(o, name, ret);
+	}
 	if (r < 0)
 		network_done(ret);
 	return r;

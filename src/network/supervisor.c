@@ -38,9 +38,11 @@
 #define RETRIES_MAX      30
 #define RESTART_MIN_MS   100 /* pauses before dnsmasq is started again */
 #define RESTART_MAX_MS   10000
-#define FIRST_TRIES      5     /* the dnsmasq of a supervisor that was killed may still have the addresses */
 #define STEADY_MS        10000 /* having run for so long, it may fail anew */
 #define START_TIMEOUT_MS 10000
+#define TAKEN_MS                                                                                             \
+	3000 /* how long a port may stay taken: of a supervisor that was killed, dnsmasq is yet to end */
+#define TAKEN_AGAIN_MS 50
 
 struct supervisor {
 	struct host *host;
@@ -54,8 +56,8 @@ struct supervisor {
 	unsigned int bridge; /* its index */
 	bool started;        /* dnsmasq has said so */
 	uint64_t start_ms;   /* when dnsmasq was, or is to be, started */
+	uint64_t begin_ms;   /* when it was for the first time */
 	uint64_t pause_ms;
-	unsigned int n_first;             /* how often it was not to be started, at the beginning */
 	uint64_t check_ms, check_last_ms; /* when to look at the rules, and by when; 0: no need */
 	unsigned int n_retries;           /* since rules changed */
 };
@@ -175,7 +177,11 @@ static int on_dnsmasq_end(struct supervisor *s)
 
 	read_dnsmasq(s);
 	dnsmasq_stop(&s->dnsmasq);
-	if (s->ready_fd >= 0 && (!strstr(s->said, "in use") || ++s->n_first >= FIRST_TRIES)) {
+	if (s->ready_fd >= 0 && now_ms - s->begin_ms < TAKEN_MS && strstr(s->said, strerror(EADDRINUSE))) {
+		s->start_ms = now_ms + TAKEN_AGAIN_MS;
+		return 0;
+	}
+	if (s->ready_fd >= 0) {
 		(void)snprintf(text, sizeof(text), "dnsmasq ended: %s%s",
 			s->said[0] ? s->said : "is it installed?",
 			strstr(s->said, "DHCP server socket")
@@ -351,6 +357,7 @@ static int prepare(struct supervisor *s, const char *network)
 	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		return -errno;
 	s->signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	s->begin_ms = clock_now_ms();
 	return s->signal_fd < 0 ? -errno : s->rules_fd < 0 ? s->rules_fd : MIN(start_dnsmasq(s), 0);
 }
 

@@ -12,6 +12,7 @@
 
 #include "engine.h"
 #include "frame.h"
+#include "gw_dhcp.h"
 #include "log.h"
 
 #define MSG_FD        3
@@ -19,6 +20,7 @@
 #define HIGH_FD       16 /* above the two */
 #define DHCP_N_LEASES 16 /* QEMU's */
 
+static_assert(USER_SEARCH_BYTES == DHCP_SEARCH_BYTES && USER_SEARCH_MAX == GATEWAY_SEARCH_MAX, "what fits here fits there");
 static_assert(USER_QUEUES_MAX == WORKERS_MAX, "what can be asked for can be had");
 #define PORT_DESCRIPTORS   4
 #define VHOST_DESCRIPTORS  64 /* three of each ring, of up to eight pairs, and some */
@@ -106,6 +108,7 @@ static int in_child(const struct child *c, const struct user_conf *conf, uint16_
 		.pcap_fd = pcap_fd < 0 ? -1 : PCAP_FD,
 		.pcap_snap_bytes = FRAME_MAX_BYTES,
 		.busy_poll_us = conf->busy_poll_us,
+		.in_band = conf->in_band,
 		.no_sandbox = conf->no_sandbox,
 		.quiet = c->n_started > 0,
 		.stats_at_end = conf->stats};

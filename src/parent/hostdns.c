@@ -13,6 +13,7 @@
 #define RESOLV_CONF       "/etc/resolv.conf"
 #define RESOLV_CONF_BYTES 65536
 #define DNS_PORT          53
+#define LINKS_MAX         8
 #define WATCH_EVENTS      (IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM | IN_ONLYDIR)
 
 static bool server_addr(const struct resolv_server *s, union sock_addr *ret)
@@ -59,21 +60,46 @@ bool hostdns_eq(const struct msg_resolvers *a, const struct msg_resolvers *b)
 	return a->n == b->n && memcmp(a->a, b->a, a->n * sizeof(a->a[0])) == 0;
 }
 
+/* The nearest folder above that is there: when the next one is made in it, this is called again. One that was made
+ * before the watch is seen at once. */
 void hostdns_watch_folder_of(const char *path, int inotify_fd)
 {
-	char copy[PATH_MAX];
+	char copy[PATH_MAX], missing[PATH_MAX];
 
+	do {
+		(void)snprintf(copy, sizeof(copy), "%s", path);
+		missing[0] = '\0';
+		char *folder = dirname(copy);
+		while (inotify_add_watch(inotify_fd, folder, WATCH_EVENTS) < 0 && errno == ENOENT &&
+			strcmp(folder, "/") != 0) {
+			(void)snprintf(missing, sizeof(missing), "%s", folder);
+			folder = dirname(folder);
+		}
+	} while (missing[0] && access(missing, F_OK) == 0);
+}
+
+/* Where the symbolic link at path leads to, into path. False if there is none. */
+static bool follow_link(char path[PATH_MAX])
+{
+	char target[PATH_MAX], copy[PATH_MAX];
+	ssize_t n = readlink(path, target, sizeof(target) - 1);
+
+	if (n <= 0)
+		return false;
+	target[n] = '\0';
 	(void)snprintf(copy, sizeof(copy), "%s", path);
-	(void)inotify_add_watch(inotify_fd, dirname(copy), WATCH_EVENTS);
+	const char *folder = target[0] == '/' ? "" : dirname(copy);
+	int used = snprintf(path, PATH_MAX, "%s%s%s", folder, folder[0] ? "/" : "", target);
+	return used > 0 && used < PATH_MAX;
 }
 
 void hostdns_watch(const char *path, int inotify_fd)
 {
-	_cleanup_free_ char *target = NULL;
+	char p[PATH_MAX];
+	int n_links = 0;
 
-	path = path ? path : RESOLV_CONF;
-	hostdns_watch_folder_of(path, inotify_fd);
-	target = realpath(path, NULL);
-	if (target)
-		hostdns_watch_folder_of(target, inotify_fd);
+	(void)snprintf(p, sizeof(p), "%s", path ? path : RESOLV_CONF);
+	do
+		hostdns_watch_folder_of(p, inotify_fd);
+	while (n_links++ < LINKS_MAX && follow_link(p));
 }

@@ -10,8 +10,12 @@
  * false belief, and the connection is ended.
  *
  * Not every front end is offered the same. BACKEND_REQ is wanted by User Mode Linux before 6.12 or so, which
- * has no interrupt without it, though nothing is ever sent there; QEMU does without. MTU and STATUS speak of
- * fields of the device's configuration, which QEMU has itself and others would ask us for. */
+ * has no interrupt without it; QEMU does without. MTU and STATUS speak of fields of the device's configuration,
+ * which QEMU has itself and others would ask us for.
+ *
+ * In-band notifications (kicks and calls that are messages here, and on the socket of SET_BACKEND_REQ_FD) are
+ * offered only where the port was told to: who is offered them uses them, and each costs a message and its
+ * answer. A User Mode Linux under a simulated clock (time-travel=ext:) is told by nothing else. */
 #include "vhost_dev.h"
 
 #include "eth.h"
@@ -48,7 +52,9 @@ static uint64_t offered_features(const struct vhost_device *d)
 
 static uint64_t offered_protocol(const struct vhost_device *d)
 {
-	return protocol_base | (d->owner_first ? BIT(VHOST_PROTOCOL_BACKEND_REQ) : 0) |
+	uint64_t in_band = d->config.in_band ? BIT(VHOST_PROTOCOL_IN_BAND) : 0;
+
+	return protocol_base | in_band | (in_band || d->owner_first ? BIT(VHOST_PROTOCOL_BACKEND_REQ) : 0) |
 	       (d->n_ports > 1 ? BIT(VHOST_PROTOCOL_MQ) : 0);
 }
 
@@ -71,7 +77,8 @@ static void pair_init(struct vhost_port *p)
 
 		r->config = (struct vring_config){.mem = &p->mem};
 		r->kick_fd = r->call_fd = r->err_fd = -1;
-		r->has_addr = r->enabled = r->was_enabled = r->running = r->broken = r->to_signal = r->more = false;
+		r->has_addr = r->enabled = r->was_enabled = r->running = r->broken = false;
+		r->to_signal = r->call_due = r->more = false;
 	}
 	p->features = 0;
 	p->port.caps = 0;
@@ -293,23 +300,39 @@ static int set_fd(struct vhost_port *p, struct vhost_ring *r, struct vhost_msg *
 	if (r->running)
 		vhost_ring_stop(p, r);
 	util_close(&r->kick_fd);
-	if (m->n_fds == 0)
+	if (m->n_fds == 0 && !vhost_is_in_band(p->dev))
 		return -EOPNOTSUPP; /* looking again and again, as fast as one can */
-	r->kick_fd = TAKE_FD(m->fds[0]);
+	if (m->n_fds)
+		r->kick_fd = TAKE_FD(m->fds[0]);
 	r->broken = false;
 	return vhost_ring_start(p, r);
 }
 
+/* User Mode Linux knows no GET_VRING_BASE: it disables rings whose memory it is about to use otherwise (the
+ * driver goes; a later one begins anew), or for as long as the guest is suspended. */
 static int set_enable(struct vhost_port *p, struct vhost_ring *r, uint32_t value)
 {
 	if (value > 1)
 		return -EINVAL;
+	if (!value && p->dev->owner_first)
+		vhost_ring_rest(p, r);
 	r->enabled = value;
 	r->was_enabled |= r->enabled;
 	if (!r->running)
 		return vhost_ring_start(p, r);
 	loop_timer_set(p->loop, &p->look, loop_now_ms(p->loop));
 	return 0;
+}
+
+/* In the place of a notification. */
+static int kick(struct vhost_port *p, struct vhost_ring *r)
+{
+	if (!vhost_is_in_band(p->dev))
+		return -EOPNOTSUPP;
+	int e = vhost_ring_start(p, r);
+	if (e == 0)
+		loop_timer_set(p->loop, &p->look, loop_now_ms(p->loop));
+	return e;
 }
 
 static int answer_base(struct vhost_port *p, struct vhost_ring *r, uint32_t number)
@@ -340,6 +363,8 @@ static int ring_request(struct vhost_device *d, struct vhost_msg *m, bool *ret_a
 		return set_base(p, r, m->state.value);
 	case VHOST_SET_VRING_ENABLE:
 		return set_enable(p, r, m->state.value);
+	case VHOST_VRING_KICK:
+		return kick(p, r);
 	case VHOST_GET_VRING_BASE:
 		*ret_answered = true;
 		return answer_base(p, r, (uint32_t)number);
@@ -437,7 +462,7 @@ static int device_request(struct vhost_device *d, struct vhost_msg *m, bool *ret
 	case VHOST_SET_OWNER:
 	case VHOST_SET_LOG_FD: /* nobody waits for it */
 		return 0;
-	case VHOST_SET_BACKEND_REQ_FD: /* nothing is ever asked, but its end would be taken for ours */
+	case VHOST_SET_BACKEND_REQ_FD: /* kept also where nothing is asked: its end would be taken for ours */
 		vhost_fd_close(&d->backend_fd);
 		d->backend_fd = TAKE_FD(m->fds[0]);
 		return 0;

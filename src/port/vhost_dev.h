@@ -61,6 +61,7 @@ struct vhost_ring {
 	bool was_enabled; /* but before it ever was, nothing is touched */
 	bool running;
 	bool broken;    /* by the guest: until the front end starts it again */
+	bool call_due;  /* a message that the socket did not take */
 	bool to_signal; /* something was used since the last notification */
 	bool more;      /* a pass ended before the ring did */
 	bool watched;   /* it is looked at, and kicks are not wanted before the loop sleeps */
@@ -172,6 +173,12 @@ static inline bool vhost_is_lost(const struct vhost_device *d)
 	return __atomic_load_n(&d->mem.lost, __ATOMIC_RELAXED);
 }
 
+/* Kicks and calls are messages where there is no descriptor for them. */
+static inline bool vhost_is_in_band(const struct vhost_device *d)
+{
+	return d->protocol >> VHOST_PROTOCOL_IN_BAND & 1;
+}
+
 static inline bool vhost_spreads(const struct vhost_port *p)
 {
 	return p->dev->n_ports > 1;
@@ -185,6 +192,9 @@ void vhost_signal(struct vhost_port *p, struct vhost_ring *r);
 void vhost_ring_break(struct vhost_port *p, struct vhost_ring *r);
 /* If all is known that it takes. 0, started or not; or -errno. */
 int vhost_ring_start(struct vhost_port *p, struct vhost_ring *r);
+/* Until it is started again, where it is now. */
+void vhost_ring_rest(struct vhost_port *p, struct vhost_ring *r);
+/* The same, and what the front end gave for it is let go of. */
 void vhost_ring_stop(struct vhost_port *p, struct vhost_ring *r);
 
 /* vhost_ctl.c: 0, or -errno: the connection is to be ended. */

@@ -57,6 +57,7 @@ static const struct rule {
 	[VHOST_SEND_RARP] = {BODY_U64, FDS_NONE},
 	[VHOST_NET_SET_MTU] = {BODY_U64, FDS_NONE},
 	[VHOST_SET_BACKEND_REQ_FD] = {BODY_ANY, FDS_ONE},
+	[VHOST_VRING_KICK] = {BODY_STATE, FDS_NONE},
 	[VHOST_GET_MAX_MEM_SLOTS] = {BODY_NONE, FDS_NONE},
 	[VHOST_ADD_MEM_REG] = {BODY_REGION, FDS_ONE},
 	[VHOST_REM_MEM_REG] = {BODY_REGION, FDS_OPTIONAL}, /* older front ends send one */
@@ -271,9 +272,9 @@ int vhost_msg_recv(struct vhost_reader *r, int sock, struct vhost_msg *ret)
 	return 1;
 }
 
-int vhost_msg_reply(int sock, uint32_t request, const void *body, size_t n_bytes)
+static int send_message(int sock, uint32_t request, uint32_t flags, const void *body, size_t n_bytes)
 {
-	uint32_t head[3] = {request, VERSION | FLAG_REPLY, (uint32_t)n_bytes};
+	uint32_t head[3] = {request, VERSION | flags, (uint32_t)n_bytes};
 	struct iovec iov[2] = {{head, sizeof(head)}, {(void *)(uintptr_t)body, n_bytes}};
 	struct msghdr h = {.msg_iov = iov, .msg_iovlen = 2};
 	ssize_t n;
@@ -284,4 +285,16 @@ int vhost_msg_reply(int sock, uint32_t request, const void *body, size_t n_bytes
 	if (n < 0)
 		return -errno;
 	return (size_t)n == sizeof(head) + n_bytes ? 0 : -EAGAIN;
+}
+
+int vhost_msg_reply(int sock, uint32_t request, const void *body, size_t n_bytes)
+{
+	return send_message(sock, request, FLAG_REPLY, body, n_bytes);
+}
+
+int vhost_msg_tell(int sock, enum vhost_own_request request, uint32_t ring)
+{
+	uint32_t body[2] = {ring, 0};
+
+	return send_message(sock, request, 0, body, sizeof(body));
 }

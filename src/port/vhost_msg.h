@@ -34,6 +34,7 @@ enum vhost_request {
 	VHOST_SEND_RARP = 19,
 	VHOST_NET_SET_MTU = 20,
 	VHOST_SET_BACKEND_REQ_FD = 21,
+	VHOST_VRING_KICK = 35,
 	VHOST_GET_MAX_MEM_SLOTS = 36,
 	VHOST_ADD_MEM_REG = 37,
 	VHOST_REM_MEM_REG = 38,
@@ -50,8 +51,15 @@ enum vhost_protocol_bit {
 	VHOST_PROTOCOL_REPLY_ACK = 3,
 	VHOST_PROTOCOL_NET_MTU = 4,
 	VHOST_PROTOCOL_BACKEND_REQ = 5,
+	VHOST_PROTOCOL_IN_BAND = 14,
 	VHOST_PROTOCOL_MEM_SLOTS = 15,
 	VHOST_PROTOCOL_STATUS = 16,
+};
+
+/* Requests of ours, on the socket that SET_BACKEND_REQ_FD brings. */
+enum vhost_own_request {
+	VHOST_OWN_VRING_CALL = 4,
+	VHOST_OWN_VRING_ERR = 5,
 };
 
 /* In SET_VRING_KICK, CALL and ERR: the ring's number, and "there is no descriptor". */
@@ -110,3 +118,5 @@ void vhost_reader_done(struct vhost_reader *r);
 
 /* 0 or -errno; a socket that takes no answer is -EAGAIN. */
 int vhost_msg_reply(int sock, uint32_t request, const void *body, size_t n_bytes);
+/* The same of a request that wants no answer. */
+int vhost_msg_tell(int sock, enum vhost_own_request request, uint32_t ring);

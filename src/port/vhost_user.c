@@ -31,6 +31,7 @@
 
 #define ACCEPT_RETRY_MS  1000
 #define WARN_AGAIN_MS    10000
+#define CALL_RETRY_MS    1
 #define REQUESTS_MAX     64 /* of the front end in a pass */
 #define ARG_LISTENER     0u
 #define ARG_SOCKET       0xffu
@@ -73,12 +74,26 @@ void vhost_warn(struct vhost_device *d, enum vhost_warning what)
 
 /* Rings. */
 
+/* fd: for it, if the front end gave one. False: later. */
+static bool tell(struct vhost_port *p, struct vhost_ring *r, int fd, enum vhost_own_request request)
+{
+	const struct vhost_device *d = p->dev;
+
+	if (fd >= 0)
+		vhost_fd_notify(fd);
+	else if (vhost_is_in_band(d) && d->backend_fd >= 0)
+		return vhost_msg_tell(d->backend_fd, request, 2 * p->index + (uint32_t)(r - p->rings)) != -EAGAIN;
+	return true;
+}
+
 void vhost_signal(struct vhost_port *p, struct vhost_ring *r)
 {
 	vring_publish(&r->v);
-	r->to_signal = false;
-	if (vring_wants_call(&r->v))
-		vhost_fd_notify(r->call_fd);
+	r->call_due |= vring_wants_call(&r->v);
+	r->call_due = r->call_due && !tell(p, r, r->call_fd, VHOST_OWN_VRING_CALL);
+	r->to_signal = r->call_due;
+	if (r->call_due)
+		loop_timer_set(p->loop, &p->look, loop_now_ms(p->loop) + CALL_RETRY_MS);
 }
 
 static uint32_t ring_arg(const struct vhost_port *p, const struct vhost_ring *r)
@@ -86,13 +101,19 @@ static uint32_t ring_arg(const struct vhost_port *p, const struct vhost_ring *r)
 	return p->dev->generation << 8 | (uint32_t)(r - p->rings);
 }
 
+static void ring_unwatch(struct vhost_port *p, struct vhost_ring *r)
+{
+	if (r->kick_fd >= 0)
+		(void)loop_unwatch(p->loop, r->kick_fd);
+}
+
 void vhost_ring_break(struct vhost_port *p, struct vhost_ring *r)
 {
-	(void)loop_unwatch(p->loop, r->kick_fd);
+	ring_unwatch(p, r);
 	r->running = r->more = false;
 	r->broken = true;
 	p->port.n.rx_bad++;
-	vhost_fd_notify(r->err_fd);
+	(void)tell(p, r, r->err_fd, VHOST_OWN_VRING_ERR);
 	if (vhost_is_lost(p->dev))
 		return;
 	if (p->index == 0) {
@@ -105,7 +126,8 @@ void vhost_ring_break(struct vhost_port *p, struct vhost_ring *r)
 
 int vhost_ring_start(struct vhost_port *p, struct vhost_ring *r)
 {
-	if (r->running || r->broken || r->kick_fd < 0 || !r->has_addr || r->config.num == 0)
+	if (r->running || r->broken || (r->kick_fd < 0 && !vhost_is_in_band(p->dev)) || !r->has_addr ||
+		r->config.num == 0 || (p->dev->owner_first && !r->enabled))
 		return 0;
 	int e = vring_start(&r->v, &r->config);
 
@@ -115,25 +137,32 @@ int vhost_ring_start(struct vhost_port *p, struct vhost_ring *r)
 			vhost_warn(p->dev, VHOST_WARN_NO_MEMORY);
 		return e == -EFAULT ? 0 : e;
 	}
-	e = loop_watch(p->loop, r->kick_fd, EPOLLIN | EPOLLET, p->source, ring_arg(p, r));
+	if (r->kick_fd >= 0)
+		e = loop_watch(p->loop, r->kick_fd, EPOLLIN | EPOLLET, p->source, ring_arg(p, r));
 	if (e < 0)
 		return e;
 	r->running = true;
-	r->to_signal = false;
+	r->to_signal = r->call_due = false;
 	p->n_posted_max = p->n_refused = 0; /* perhaps another driver: a boot loader has few buffers */
 	loop_timer_set(p->loop, &p->look, loop_now_ms(p->loop));
 	return 0;
 }
 
-void vhost_ring_stop(struct vhost_port *p, struct vhost_ring *r)
+void vhost_ring_rest(struct vhost_port *p, struct vhost_ring *r)
 {
 	if (r->running) {
-		(void)loop_unwatch(p->loop, r->kick_fd);
+		ring_unwatch(p, r);
 		if (r->to_signal)
 			vhost_signal(p, r);
 		r->config.base = vring_base(&r->v);
 	}
-	r->running = r->broken = r->more = false;
+	r->running = r->more = false;
+}
+
+void vhost_ring_stop(struct vhost_port *p, struct vhost_ring *r)
+{
+	vhost_ring_rest(p, r);
+	r->broken = false;
 	util_close(&r->kick_fd);
 }
 
@@ -203,9 +232,9 @@ static void connection_end(struct vhost_device *d)
 	vhost_pause(d);
 	(void)loop_unwatch(d->config.loop, d->fd);
 	util_close(&d->fd);
+	vhost_device_reset(d);
 	for (unsigned int i = 0; i < d->n_ports; i++)
 		loop_timer_clear(d->ports[i]->loop, &d->ports[i]->look);
-	vhost_device_reset(d);
 	vhost_resume(d);
 }
 

@@ -40,6 +40,7 @@ struct vhost_user_config {
 	const char *name;
 	int listen_fd;    /* >= 0: a listening socket; one front end at a time, the next after it has gone */
 	bool busy_poll;   /* look into the rings while the loop asks for events (loop_set_poll) */
+	bool in_band;     /* kicks and calls may be messages: slow, and some front ends want nothing else */
 	int connected_fd; /* >= 0: a connected one; when it ends the port is closed for good */
 	/* May be NULL. What a person should know, a line without a full stop, of each kind at most once
 	 * a connection, and not more often than every few seconds. */

@@ -3,6 +3,7 @@
 
 #include "conf_text.h"
 #include "qemu_hub.h"
+#include "qemu_lan.h"
 #include "qemu_maker.h"
 #include "qemu_moved.h"
 #include "qemu_nic.h"
@@ -75,6 +76,8 @@ static bool stays(const struct qemu_maker *m, const struct qemu_decision *d, con
 		return d->join == QEMU_JOIN_KEEP && !qemu_maker_has_no_vlans(m);
 	if (d->network >= 0 && qemu_user_owns(key))
 		return false;
+	if (d->tap >= 0 && m->plan->taps[d->tap].bridge[0])
+		return !qemu_lan_owns(key);
 	return d->tap < 0 || !qemu_tap_owns(key);
 }
 
@@ -125,6 +128,8 @@ static int emit_fd(struct qemu_maker *m, const char *option, const struct qemu_p
 		add_pair(&before, "id", id);
 	qemu_text_add(&before, several ? ",fds=" : ",fd=");
 	qemu_text_add(&after, ",");
+	if (d->tap >= 0 && m->plan->taps[d->tap].vhost)
+		add_pair(&after, "vhost", "on");
 	add_rest(m, &after, p, d, !id);
 	if (before.bad || after.bad)
 		return -ENOMEM;
@@ -208,18 +213,47 @@ static const char *property_of(const char *key, const struct qemu_nic *nic)
 	return NULL;
 }
 
+/* -net nic takes an address whose parts have one digit; a property of a device does not. */
+static void add_mac(struct qemu_text *t, const char *value)
+{
+	char full[] = "00:00:00:00:00:00";
+	const char *p = value;
+
+	for (unsigned int i = 0; i < 6; i++) {
+		size_t n = strspn(p, "0123456789abcdefABCDEF");
+		bool is_last = i == 5, is_apart = p[n] == ':' || p[n] == '-';
+
+		if (n < 1 || n > 2 || (is_last ? p[n] != '\0' : !is_apart)) {
+			add_pair(t, "mac", value); /* QEMU says what is wrong with it */
+			return;
+		}
+		memcpy(full + (size_t)3 * i + 2 - n, p, n);
+		p += n + 1;
+	}
+	add_pair(t, "mac", full);
+}
+
+static const struct qemu_nic *nic_of(const struct qemu_maker *m, const struct qemu_part *p)
+{
+	const char *model = qemu_opts_value(&p->opts, "model");
+
+	return qemu_nic_find(model ? model : qemu_line_default_model(m->line));
+}
+
 /* "-net nic" as "-device MODEL". */
 static int emit_device(struct qemu_maker *m, const struct qemu_part *p, const char *netdev)
 {
 	_cleanup_(qemu_text_done) struct qemu_text t = {0};
 	const char *model = qemu_opts_value(&p->opts, "model");
-	const struct qemu_nic *nic = qemu_nic_find(model ? model : qemu_line_default_model(m->line));
+	const struct qemu_nic *nic = nic_of(m, p);
 
 	qemu_text_add_value(&t, nic ? nic->name : model);
 	for (unsigned int i = 0; i < p->opts.n; i++) {
 		const char *property = property_of(p->opts.v[i].key, nic);
 
-		if (property)
+		if (property && strcmp(property, "mac") == 0)
+			add_mac(&t, p->opts.v[i].value);
+		else if (property)
 			add_pair(&t, property, p->opts.v[i].value);
 	}
 	add_pair(&t, "netdev", netdev);
@@ -229,7 +263,7 @@ static int emit_device(struct qemu_maker *m, const struct qemu_part *p, const ch
 static int emit_nic(struct qemu_maker *m, const struct qemu_part *p, const struct qemu_decision *d)
 {
 	bool needs_device = p->kind == QEMU_PART_NET_NIC && qemu_opts_find(&p->opts, "addr") &&
-			    qemu_maker_ignores_addr(m);
+			    qemu_maker_ignores_addr(m) && qemu_nic_has_slot(nic_of(m, p));
 	const char *netdev = qemu_opts_value(&p->opts, "netdev");
 	int r = d->join == QEMU_JOIN_PORTS ? emit_port(m, d, p->hub, NULL) : 0;
 

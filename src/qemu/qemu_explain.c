@@ -16,8 +16,10 @@ static const struct {
 	{"tap", "An interface of the host, at whose other end is the guest: what it reaches is what the host "
 		"joins "
 		"the interface to, by a script or by hand."},
-	{"bridge", "A place on a bridge of the host, made by QEMU's helper, which /etc/qemu/bridge.conf must "
-		   "allow."},
+	{"bridge", "A place on a bridge of the host: the guest is a neighbour of whatever else is on it. Without "
+		   "root, /etc/qemu/bridge.conf must allow it."},
+	{"lan", "A place in a network that 'vmlan up' made: a tap on its bridge. Guests get addresses and names "
+		"from it, and find each other. Without root, /etc/qemu/bridge.conf must allow its bridge."},
 	{"socket", "A cable to another QEMU, over TCP, UDP or multicast."},
 	{"stream", "A cable over a stream socket, to another QEMU or to vmlan user."},
 	{"dgram", "A cable over datagrams."},
@@ -61,7 +63,8 @@ static const struct {
 	{"fd", "a descriptor that QEMU inherits"},
 	{"fds", "descriptors that QEMU inherits, one a queue"},
 	{"helper", "a program that hands QEMU a tap on a bridge"},
-	{"br", "the bridge"},
+	{"br", "the bridge [br0]"},
+	{"lan", "the network's name"},
 	{"sndbuf", "how many bytes may wait for the host; limits floods"},
 	{"vnet_hdr", "whether frames carry offloads"},
 	{"vhost", "on: the kernel moves the frames of a virtio NIC"},
@@ -95,6 +98,10 @@ static void explain_nic(const struct qemu_line *l, const struct qemu_part *p, st
 		p->kind == QEMU_PART_DEVICE ? qemu_part_type(p) : qemu_opts_value(&p->opts, "model");
 	const struct qemu_nic *nic = qemu_nic_find(model ? model : qemu_line_default_model(l));
 
+	if (!model && qemu_line_is_no_pc(l)) {
+		qemu_text_add(t, IN "A network card of the guest: the one that its machine has by default.\n");
+		return;
+	}
 	qemu_text_add(t, IN "A network card of the guest: ");
 	if (nic)
 		qemu_text_addf(t, "%s; Linux drives it with %s.\n", nic->words, nic->driver);
@@ -195,7 +202,9 @@ static void explain_fate(const struct qemu_line *l, const struct qemu_plan *p, i
 	}
 	if (is_served(p, part))
 		qemu_text_add(t, IN "Served by vmlan's engine, a process of its own.\n");
-	if (tap)
+	if (tap && tap->bridge[0])
+		qemu_text_add(t, IN "The tap is made by vmlan, put into the bridge, and handed over.\n");
+	else if (tap)
 		qemu_text_addf(t, IN "Made by vmlan, which hands it over%s%s.\n",
 			tap->script ? " when it has run " : "", tap->script ? tap->script : "");
 	if (tap && tap->downscript)
@@ -240,10 +249,10 @@ static void explain_default(const struct qemu_line *l, const struct qemu_plan *p
 		qemu_text_add(t, "No network option, and QEMU makes no network here.\n");
 		return;
 	}
-	qemu_text_addf(t,
-		"No network option: QEMU takes that for -net nic -net user.\n" IN
-		"The NIC is QEMU's default, %s on this machine; once it was rtl8139.\n",
-		qemu_line_default_model(l));
+	qemu_text_add(t, "No network option: QEMU takes that for -net nic -net user.\n");
+	if (!qemu_line_is_no_pc(l))
+		qemu_text_addf(t, IN "The NIC is QEMU's default, %s on this machine; once it was rtl8139.\n",
+			qemu_line_default_model(l));
 	explain_fate(l, p, -1, t);
 }
 

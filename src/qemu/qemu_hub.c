@@ -10,7 +10,7 @@ bool qemu_hub_is_nic(const struct qemu_part *p)
 
 bool qemu_hub_is_back_end(const struct qemu_part *p)
 {
-	static const char *const types[] = {"user", "tap", "bridge", "socket", "vde", "l2tpv3", "netmap"};
+	static const char *const types[] = {"user", "tap", "bridge", "lan", "socket", "vde", "l2tpv3", "netmap"};
 
 	for (unsigned int i = 0; p->hub >= 0 && p->kind == QEMU_PART_NET && i < ARRAY_SIZE(types); i++)
 		if (qemu_part_is(p, types[i]))

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "conf_text.h"
+#include "qemu_lan.h"
 #include "qemu_moved.h"
 #include "qemu_nic.h"
 #include "qemu_words.h"
@@ -139,14 +140,14 @@ static int parse_net_part(struct qemu_part *p, struct qemu_error *e)
 	bool is_ours = false;
 	int r;
 
-	if (kind == QEMU_PART_OTHER || (kind == QEMU_PART_DEVICE && !p->value))
+	if (kind == QEMU_PART_OTHER)
 		return 0;
-	if (!p->value)
-		return qemu_fail(e, p->at, 0, 0, "-%s needs a value", p->name);
 	p->kind = kind;
 	if (kind == QEMU_PART_MOVED)
 		return 0;
 	r = parse_opts(p, kind == QEMU_PART_DEVICE ? "driver" : "type", e, &is_ours);
+	if (r == 0)
+		r = qemu_lan_imply(p);
 	if (r < 0)
 		return r;
 	if (kind == QEMU_PART_DEVICE && (!is_ours || !qemu_nic_find(qemu_part_type(p)))) {
@@ -208,6 +209,9 @@ int qemu_line_parse(int argc, char **argv, struct qemu_line *ret, struct qemu_er
 		if (qemu_option_has_value(p->name, next)) {
 			p->value = next;
 			p->n_args = 2;
+		} else if (qemu_option_needs_value(p->name)) {
+			/* What is added behind it would become its value. */
+			return qemu_fail(e, i, 0, 0, "-%s needs a value", p->name);
 		}
 		r = parse_net_part(p, e);
 		if (r < 0)
@@ -266,7 +270,11 @@ bool qemu_line_is_without_nic(const struct qemu_line *l)
 
 const char *qemu_line_default_model(const struct qemu_line *l)
 {
-	return l->machine && strstr(l->machine, "q35") ? "e1000e" : "e1000";
+	const char *m = l->machine ? l->machine : "";
+
+	if (strstr(m, "isapc"))
+		return "ne2k_isa";
+	return strstr(m, "q35") ? "e1000e" : "e1000";
 }
 
 bool qemu_line_is_no_pc(const struct qemu_line *l)

@@ -39,6 +39,7 @@ struct qemu_line {
 	 * argv is 0. */
 	struct qemu_part implied;
 	bool may_tap;    /* of the caller: it makes taps, where QEMU would */
+	bool may_vhost;  /* the same: taps on bridges are to be moved by the kernel (vhost-net) */
 	bool has_net;    /* QEMU makes no default network */
 	bool nodefaults; /* the same, by -nodefaults */
 	bool daemonizes;

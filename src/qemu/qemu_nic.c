@@ -41,6 +41,16 @@ static const struct qemu_nic nics[] = {
 	{"vmxnet3", NULL, "VMware's paravirtual NIC", "vmxnet3"},
 };
 
+bool qemu_nic_has_slot(const struct qemu_nic *nic)
+{
+	static const char *const without[] = {"ne2k_isa", "usb-net", "virtio-net-device", "virtio-net-ccw"};
+
+	for (unsigned int i = 0; nic && i < ARRAY_SIZE(without); i++)
+		if (strcmp(nic->name, without[i]) == 0)
+			return false;
+	return true;
+}
+
 const struct qemu_nic *qemu_nic_find(const char *name)
 {
 	for (unsigned int i = 0; i < ARRAY_SIZE(nics); i++)

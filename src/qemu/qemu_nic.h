@@ -11,5 +11,7 @@ struct qemu_nic {
 	const char *driver; /* of Linux */
 };
 
+/* Has it a place on a PCI bus, which addr= names? NULL, a card that is not known here, is taken to have one. */
+bool qemu_nic_has_slot(const struct qemu_nic *nic);
 /* By either name; NULL: none of ours. */
 const struct qemu_nic *qemu_nic_find(const char *name);

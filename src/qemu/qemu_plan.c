@@ -9,6 +9,7 @@
  *   -netdev user,id=n,...         -netdev stream,id=n,server=off,addr.type=fd,addr.str=FD   (7.2 and later)
  *                                 -netdev socket,id=n,fd=FD                                 (before)
  *   -netdev tap,id=n,ifname=t     -netdev tap,id=n,fd=FD
+ *   -netdev lan,id=n,lan=NETWORK  the same: the tap is on the network's bridge (qemu_lan.h)
  *   -nic user,model=m,...         -nic socket,fd=FD,model=m
  *   nothing                       -netdev stream,id=vmlan0,... -net nic,netdev=vmlan0
  *
@@ -27,6 +28,7 @@
 #include <stdio.h>
 
 #include "qemu_hub.h"
+#include "qemu_lan.h"
 #include "qemu_maker.h"
 #include "qemu_moved.h"
 
@@ -160,15 +162,17 @@ static int decide_user(struct qemu_maker *m, const struct qemu_part *p, struct q
 static int decide_tap(struct qemu_maker *m, const struct qemu_part *p, struct qemu_decision *d)
 {
 	struct qemu_tap t;
-	int r = qemu_tap_parse(p, &t, m->error);
+	bool is_lan = qemu_lan_is(p);
+	int r = is_lan ? qemu_lan_parse(p, m->line->may_vhost, &t, m->error) : qemu_tap_parse(p, &t, m->error);
 
 	if (r == 0 && p->kind == QEMU_PART_NET && d->join != QEMU_JOIN_CABLE && t.n_queues > 1) {
 		qemu_tap_done(&t);
 		return qemu_fail(m->error, p->at + 1, 0, strlen(p->value),
-			"a tap with several queues needs a NIC for itself: write -netdev tap,id=t,... and "
-			"-device virtio-net-pci,mq=on,netdev=t");
+			"a tap with several queues needs a NIC for itself: write -netdev %s,id=t,... and "
+			"-device virtio-net-pci,mq=on,netdev=t",
+			qemu_part_type(p));
 	}
-	if (r == QEMU_TAP_MADE && !m->line->may_tap) {
+	if (r == QEMU_TAP_MADE && !is_lan && !m->line->may_tap) {
 		qemu_tap_done(&t);
 		return note_about(m, p, "left to QEMU", "/dev/net/tun cannot be opened here");
 	}
@@ -181,17 +185,11 @@ static int decide_tap(struct qemu_maker *m, const struct qemu_part *p, struct qe
 
 static int check_part(struct qemu_maker *m, const struct qemu_part *p)
 {
-	const struct qemu_opt *lan = qemu_opts_find(&p->opts, "lan");
-	bool is_net = p->kind == QEMU_PART_NET || p->kind == QEMU_PART_NETDEV || p->kind == QEMU_PART_NIC;
-	bool is_ours = qemu_part_is(p, "user") || qemu_part_is(p, "tap");
+	bool is_ours = qemu_part_is(p, "user") || qemu_part_is(p, "tap") || qemu_lan_is(p);
 
 	if (p->kind == QEMU_PART_NETDEV && is_ours && !qemu_opts_find(&p->opts, "id"))
 		return qemu_fail(m->error, p->at + 1, 0, 0, "-netdev needs an id: -netdev %s,id=NAME",
 			qemu_part_type(p));
-	if (is_net && lan && !*qemu_part_type(p))
-		return qemu_fail(m->error, p->at + 1, lan->key_at, lan->at + lan->n_bytes - lan->key_at,
-			"a NIC cannot be joined to a network by its name yet: write -net bridge,br=BRIDGE "
-			"with the network's bridge, or -net user");
 	return 0;
 }
 
@@ -226,7 +224,7 @@ static int decide_dump(struct qemu_maker *m, const struct qemu_part *p, const st
 
 static int decide_back_end(struct qemu_maker *m, const struct qemu_part *p, struct qemu_decision *d)
 {
-	struct qemu_hub h;
+	struct qemu_hub h = {0};
 	int r = 0;
 
 	if (p->hub >= 0) {
@@ -239,7 +237,7 @@ static int decide_back_end(struct qemu_maker *m, const struct qemu_part *p, stru
 	}
 	if (qemu_part_is(p, "user"))
 		r = decide_user(m, p, d);
-	else if (qemu_part_is(p, "tap"))
+	else if (qemu_part_is(p, "tap") || qemu_lan_is(p))
 		r = decide_tap(m, p, d);
 	else if (p->is_json && !p->opts.n && strstr(p->value, "user"))
 		r = note_about(m, p, "left to QEMU", "this JSON cannot be read");
@@ -260,6 +258,8 @@ static int decide(struct qemu_maker *m, const struct qemu_part *p, struct qemu_d
 
 	if (r < 0)
 		return r;
+	if (qemu_part_is_option(p, "readconfig", NULL))
+		return note_about(m, p, "left to QEMU, with the networks that may be in it", "");
 	if (qemu_moved_is_lost(m->line, p))
 		return note_about(m, p, "left out, as there is no user network that it could be for", "");
 	if (p->kind == QEMU_PART_NET || p->kind == QEMU_PART_NETDEV || p->kind == QEMU_PART_NIC)

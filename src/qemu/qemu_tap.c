@@ -90,7 +90,7 @@ static int read_script(const struct qemu_part *p, const char *key, const char *o
 	return *ret ? 0 : -ENOMEM;
 }
 
-static int read_queues(const struct qemu_part *p, struct qemu_tap *ret, struct qemu_error *e)
+int qemu_tap_read_queues(const struct qemu_part *p, struct qemu_tap *ret, struct qemu_error *e)
 {
 	const struct qemu_opt *o = qemu_opts_find(&p->opts, "queues");
 	uint64_t n = 1;
@@ -116,6 +116,8 @@ static int read_words(const struct qemu_part *p, struct qemu_tap *ret, struct qe
 	o = qemu_opts_find(&p->opts, "ifname");
 	if (o && strlen(o->value) >= sizeof(ret->ifname))
 		return fail_at(p, o, e, "the name of an interface has at most 15 bytes");
+	if (o && (strpbrk(o->value, "/: \t\n") || strcmp(o->value, ".") == 0 || strcmp(o->value, "..") == 0))
+		return fail_at(p, o, e, "the name of an interface has no blank, '/' or ':'");
 	if (o)
 		(void)snprintf(ret->ifname, sizeof(ret->ifname), "%s", o->value);
 	return 0;
@@ -140,7 +142,7 @@ int qemu_tap_parse(const struct qemu_part *p, struct qemu_tap *ret, struct qemu_
 			return QEMU_TAP_LEFT;
 	r = read_words(p, &t, e);
 	if (r == 0)
-		r = read_queues(p, &t, e);
+		r = qemu_tap_read_queues(p, &t, e);
 	if (r == 0)
 		r = read_script(p, "script", SCRIPT, &t.script);
 	if (r == 0)

@@ -18,6 +18,10 @@ struct qemu_tap {
 	char *script, *downscript;        /* heap; NULL: none */
 	unsigned int n_queues;
 	bool vnet_hdr, vnet_hdr_required;
+	/* Of a tap on a bridge (qemu_lan.h): its name, or its network's. */
+	char bridge[QEMU_TAP_NAME_BYTES];
+	bool is_network; /* lan=: it has to be a network's */
+	bool vhost;      /* QEMU is told vhost=on, which the line leaves open */
 	char *name; /* heap: the id of the back end */
 	int *fds;   /* heap: QEMU's descriptors, n_queues of them; the caller's to fill in */
 };
@@ -30,3 +34,5 @@ bool qemu_tap_is_multiqueue(const struct qemu_part *p);
 /* An outcome, -ENOMEM, or -EINVAL and *e where QEMU would refuse the line too. ret is to be done with after
  * QEMU_TAP_MADE only; its name is not set. */
 int qemu_tap_parse(const struct qemu_part *p, struct qemu_tap *ret, struct qemu_error *e);
+/* queues=, and room for as many descriptors. 0, -ENOMEM, or -EINVAL and *e. */
+int qemu_tap_read_queues(const struct qemu_part *p, struct qemu_tap *ret, struct qemu_error *e);

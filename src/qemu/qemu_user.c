@@ -111,10 +111,10 @@ static int read_domainname(struct reader *r, const struct qemu_opt *o)
 static int read_dnssearch(struct reader *r, const struct qemu_opt *o)
 {
 	char name[USER_NAME_BYTES];
-	int x = read_name(r, o, name);
+	struct conf_error e;
 
-	if (x != 0)
-		return x;
+	if (!user_conf_parse_domain(o->value, name, &e))
+		return leave(r, "of the unusual value of", o->key);
 	return user_conf_add_search(r->conf, name) < 0 ? leave(r, "there are many of", o->key) : 0;
 }
 
@@ -196,6 +196,8 @@ static int check(struct reader *r)
 	o = qemu_opts_find(&r->part->opts, e.option);
 	if (!o)
 		o = qemu_opts_find(&r->part->opts, "net");
+	if (!o)
+		o = qemu_opts_find(&r->part->opts, "host"); /* which is where another's default lies */
 	return qemu_fail(r->error, o ? qemu_part_arg(r->part, o) : r->part->at, o ? o->at : 0,
 		o ? o->n_bytes : 0, "%s %s", e.option, e.text);
 }

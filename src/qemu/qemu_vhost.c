@@ -56,11 +56,12 @@ static const char *accelerators_of(const struct qemu_part *p, struct qemu_opts *
 	return NULL;
 }
 
-/* Does the guest run without KVM? QEMU tries what is named in order. */
-static bool is_tcg(const struct qemu_line *l, bool has_kvm)
+/* QEMU tries what is named in order. */
+bool qemu_line_is_tcg(const struct qemu_line *l, bool has_kvm)
 {
 	size_t n = strlen(l->argv[0]);
-	bool tcg = n < 3 || strcmp(l->argv[0] + n - 3, "kvm") != 0; /* what it is if nothing is named */
+	/* What it is if nothing is named: by the name of kvm it tries KVM first. */
+	bool tcg = n < 3 || strcmp(l->argv[0] + n - 3, "kvm") != 0 || !has_kvm;
 
 	for (unsigned int i = 0; i < l->n_parts; i++) {
 		_cleanup_(qemu_opts_done) struct qemu_opts o = {0};
@@ -157,6 +158,13 @@ static bool names(const struct qemu_opts *o, const char *id)
 	return netdev && strcmp(netdev, id) == 0;
 }
 
+/* An option's value in either syntax; what cannot be read has no options. */
+static void parse_either(const char *value, const char *first, struct qemu_opts *ret)
+{
+	if ((value[0] == '{' ? qemu_opts_parse_json(value, first, ret) : qemu_opts_parse(value, first, ret)) < 0)
+		*ret = (struct qemu_opts){0};
+}
+
 /* What else is joined to a back end. */
 static bool check_neighbours(const struct joiner *j, const char *id, char why[QEMU_WHY_BYTES])
 {
@@ -164,8 +172,10 @@ static bool check_neighbours(const struct joiner *j, const char *id, char why[QE
 		const struct qemu_part *p = &j->line->parts[i];
 		_cleanup_(qemu_opts_done) struct qemu_opts o = {0};
 
-		if (!qemu_part_is_option(p, "object", "netdev") || qemu_opts_parse(p->value, "type", &o) < 0 ||
-			!names(&o, id))
+		if (!qemu_part_is_option(p, "object", "netdev"))
+			continue;
+		parse_either(p->value, strcmp(p->name, "netdev") == 0 ? "type" : "qom-type", &o);
+		if (!names(&o, id))
 			continue;
 		if (strcmp(p->name, "netdev") == 0)
 			return qemu_because(why, "it is on a hub");
@@ -395,7 +405,7 @@ int qemu_vhost_apply(
 		return 0;
 	r = parse_plan(p, &argv, &line);
 	if (r == 0) {
-		j.crashes_by_msix = !qemu_version_is_at_least(v, 10, 0) && is_tcg(&line, o->has_kvm);
+		j.crashes_by_msix = !qemu_version_is_at_least(v, 10, 0) && qemu_line_is_tcg(&line, o->has_kvm);
 		(void)check_line(&j);
 		join(&j);
 		r = j.bad ? -ENOMEM : 0;

@@ -14,3 +14,5 @@ struct qemu_vhost_options {
  * or why not. 0 or -ENOMEM. */
 int qemu_vhost_apply(
 	struct qemu_plan *p, const struct qemu_version *v, const struct qemu_vhost_options *o);
+/* Does the guest run without KVM? */
+bool qemu_line_is_tcg(const struct qemu_line *l, bool has_kvm);

@@ -46,9 +46,14 @@ static bool is_among(const char *name, const char *const *words, size_t n)
 	return false;
 }
 
+bool qemu_option_needs_value(const char *name)
+{
+	return is_among(name, valued, ARRAY_SIZE(valued));
+}
+
 bool qemu_option_has_value(const char *name, const char *next)
 {
 	if (!next || is_among(name, switches, ARRAY_SIZE(switches)))
 		return false;
-	return is_among(name, valued, ARRAY_SIZE(valued)) || next[0] != '-';
+	return qemu_option_needs_value(name) || next[0] != '-';
 }

@@ -132,6 +132,10 @@ def build_load(name="load", flags=()):
     return build(name, ("load.c", "load_server.c", "load_client.c", "load_conns.c"), ("load.h",), ("-pthread", *flags))
 
 
+def build_copy():
+    return build("copy", ("copy.c",))
+
+
 def tree_of(pid):
     """A process and all its descendants."""
     children = {}
@@ -184,7 +188,7 @@ class Contender:
         self.kind, self.args = kind, [*args, *shlex.split(more)]
 
     def version(self):
-        if self.kind == "kernel":
+        if self.kind in ("kernel", "copy"):
             return os.uname().release
         done = subprocess.run([self.program, "--version"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True)
@@ -204,6 +208,8 @@ class Contender:
         if self.kind == "slirp4netns":
             return [self.program, "--configure", f"--mtu={bed.mtu}", "--disable-host-loopback", *self.args,
                     "--netns-type=path", guest, "tap0"]
+        if self.kind == "copy":
+            return [self.program, guest, "tap0", "tap1"]
         return None
 
 
@@ -236,6 +242,8 @@ class Bed:
             if self.contender.kind == "kernel":
                 self.make_kernel_path()
             else:
+                if self.contender.kind == "copy":
+                    self.make_copy_path()
                 self.backend = self.spawn(self.within(self.host, *self.contender.command(self)))
             self.client("probe", seconds=10, addrs=SERVER_ADDRS[:1])
             time.sleep(0.2)
@@ -271,7 +279,19 @@ class Bed:
         run("ip", "link", "add", "eth0", "netns", self.guest, "mtu", mtu, "type", "veth", "peer", "name", "port0",
             "netns", self.host, "mtu", mtu)
         self.make_bridge("port0")
-        for words in (f"addr add {GUEST_ADDR}/24 dev eth0", "link set eth0 up",
+        self.set_guest("eth0")
+
+    def make_copy_path(self):
+        """As the kernel's, with two taps and what copies between them in place of the guest's veth."""
+        for namespace, tap in ((self.guest, "tap0"), (self.host, "tap1")):
+            run("ip", "-n", namespace, "tuntap", "add", tap, "mode", "tap", "vnet_hdr")
+            # A tap drops in silence what its queue does not hold.
+            run("ip", "-n", namespace, "link", "set", tap, "mtu", str(self.mtu), "txqueuelen", "8192")
+        self.make_bridge("tap1")
+        self.set_guest("tap0")
+
+    def set_guest(self, nic):
+        for words in (f"addr add {GUEST_ADDR}/24 dev {nic}", f"link set {nic} up",
                       f"route add default via {GUEST_GATEWAY}"):
             run("ip", "-n", self.guest, *words.split())
 

@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import bed as beds  # noqa: E402
 from report import Report, figure  # noqa: E402
 
-DEFAULT_CONTENDERS = "vmlan,pasta,slirp4netns,kernel"
+DEFAULT_CONTENDERS = "vmlan,pasta,slirp4netns,copy,kernel"
 
 
 class Test:
@@ -128,7 +128,7 @@ def parse_args():
                    help="of up down rr crr udp-up udp-down ping rate idle (default: all but the last two)")
     p.add_argument("--rate", type=int, default=1000, help="connections a second of the rate test")
     p.add_argument("--idle", type=int, default=10000, help="connections of the idle test")
-    p.add_argument("--contenders", default=DEFAULT_CONTENDERS, help="vmlan pasta slirp4netns kernel; vmlan may be"
+    p.add_argument("--contenders", default=DEFAULT_CONTENDERS, help="vmlan pasta slirp4netns copy kernel; vmlan may be"
                    " there again with more arguments, as vmlan:--no-peek-off (default %(default)s)")
     p.add_argument("--reference", help="the one that ratios are taken of (default: the first contender)")
     p.add_argument("--vmlan", default=beds.vmlan_program(), metavar="PATH", help="default: $VMLAN, or the one of"
@@ -165,6 +165,8 @@ def make_contenders(p, args):
             found, more = beds.find_program(path), []
         elif kind == "slirp4netns":
             found, more = beds.find_program("slirp4netns"), []
+        elif kind == "copy":
+            found, more = beds.build_copy(), []
         elif kind == "kernel":
             found, more = beds.find_program("nft"), []
         else:

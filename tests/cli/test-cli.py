@@ -73,7 +73,8 @@ class Words(unittest.TestCase):
     def test_help_fits_a_screen(self):
         for args in (["help"], ["--help"], ["user", "--help"], ["run", "-h"], ["explain", "-h"], ["help", "user"],
                      ["help", "--help"], ["version", "--help"], ["up", "--help"], ["down", "-h"], ["ls", "-h"],
-                     ["status", "-h"], ["hostfwd", "-h"], ["reserve", "-h"], ["leases", "-h"]):
+                     ["status", "-h"], ["hostfwd", "-h"], ["reserve", "-h"], ["leases", "-h"], ["show", "-h"],
+                     ["doctor", "-h"], ["adopt", "-h"]):
             r = vmlan(*args)
             self.assertEqual((r.returncode, r.stderr), (0, ""))
             lines = r.stdout.rstrip("\n").split("\n")
@@ -98,6 +99,8 @@ class Words(unittest.TestCase):
         self.refused(["user", "stream:/x,conect"], "  stream:/x,conect\n            ^~~~~~\n")
         self.refused(["user", "--queues", "9", "vhost-user:/x"], "from 1 to 8", "  9\n")
         self.refused(["user", "--queues", "2", "fd:0"], "--queues: is for vhost-user ports", "  2\n")
+        self.refused(["user", "--dnssearch", "a..b", "fd:0"], "--dnssearch: a domain is labels of", "1 to 63")
+        self.refused(["user", *["--dnssearch", ".".join(["x" * 60] * 4)] * 3, "fd:0"], "DHCP has room for some 500")
         self.refused(["user", "--host", "1.2.3.4", "fd:0"], "--host: must be", "10.0.2.0/24", "  1.2.3.4\n")
         self.refused(["user", "--hostname", "a\033[1m", "fd:0"], "  a?[1m\n")
         self.refused(["run", QEMU, "-nic", "user,id=n,hostfwd=tcp::70000-:22"],
@@ -286,14 +289,22 @@ class Run(unittest.TestCase):
         self.assertEqual(vmlan("explain").returncode, 2)
         self.assertEqual(vmlan("explain", "no-such-qemu", "-net", "none").returncode, 0)
 
-    def test_kvm(self):
+    def test_explain_default_nic(self):
+        for line, want in ((["-M", "isapc", "-net", "nic"], "NE2000"),
+                           (["qemu-system-riscv64", "-net", "nic"], "the one that its machine has by default")):
+            self.assertIn(want, vmlan("explain", "--", *line).stdout)
+        self.assertNotIn("e1000", vmlan("explain", "--", "qemu-system-riscv64").stdout)
+
+    def test_names_of_old(self):
         with tempfile.TemporaryDirectory() as folder:
             os.symlink(QEMU, os.path.join(folder, "qemu-system-x86_64"))
             os.symlink(sys.executable, os.path.join(folder, "python3"))
-            r = self.run_vmlan("kvm", "-nic", "none", PATH=folder)
             usable = os.access("/dev/kvm", os.R_OK | os.W_OK)
-            self.assertEqual(r.stdout.split("\n")[0], "argv -enable-kvm -nic none" if usable else "argv -nic none")
-            self.assertIn("no command 'kvm' here", r.stderr)
+            for name in ("kvm", "qemu-kvm", "qemu"):
+                r = self.run_vmlan(name, "-nic", "none", PATH=folder)
+                kvm = "-enable-kvm " if usable and name != "qemu" else ""
+                self.assertEqual(r.stdout.split("\n")[0], f"argv {kvm}-nic none")
+                self.assertIn(f"no command '{name}' here", r.stderr)
 
 
 if __name__ == "__main__":

@@ -138,6 +138,12 @@ def vhost_msg():
                    + request(38, u64(0, 4096, 4096, 16384, 0)),
         "descriptors": running(0) + request(12, u64(0), 1, FD_NULL) + request(13, u64(1), 1, FD_FOLDER),
         "pipe": running(0) + request(13, u64(1), 1, FD_PIPE) + request(13, u64(0), 1, FD_PIPE) + room + frames + sends,
+        "in-band": request(16, u64(1 << 14 | 1 << 5 | 1 << 3)) + request(21, b"", 1, FD_SOCKET) + request(2, u64(F_MODERN))
+                   + request(5, u64(1, 0x100000, 65536, 0x7F0000000000, 0), 1, FD_MEMORY)
+                   + b"".join(request(8, state(i, 16))
+                              + request(9, u64(i, *(0x7F0000000000 + 4096 * i + k for k in (0, 2048, 1024)), 0))
+                              + request(18, state(i, 1)) + request(35, state(i, 0), flags=9) for i in range(2))
+                   + room + frames + b"".join(request(35, state(i, 0), flags=9) for i in (0, 1, 2)) + sends,
         "socket": running(0) + request(21, b"", 1, FD_SOCKET) + request(13, u64(1), 1, FD_SOCKET) + frames,
         "small-pieces": running(F_MERGE) + sends + offered(0, [(20000 + 16 * i, 16) for i in range(16)], True) + bytes([V_KICK])
                         + sends + sends,

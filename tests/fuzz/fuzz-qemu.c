@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A QEMU line, its arguments apart by newlines; the first byte chooses QEMU's age, and whether taps can be made.
- * What is passed on must be made of what came in, each network must be one that passes its own check, and the
- * new line must need no more rewriting. */
+/* A QEMU line, its arguments apart by newlines; the first byte chooses QEMU's age, whether taps can be made, and
+ * whether by vhost-net. What is passed on must be made of what came in, each network must be one that passes its own
+ * check, and the new line must need no more rewriting. */
 #include <stdio.h>
 
 #include "qemu_explain.h"
@@ -138,12 +138,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 
 	if (n_bytes < 1)
 		return 0;
-	v = versions[(data[0] & 0x7f) % ARRAY_SIZE(versions)];
+	v = versions[(data[0] & 0x3f) % ARRAY_SIZE(versions)];
 	text = strndup((const char *)data + 1, n_bytes - 1);
 	require(text != NULL);
 	argc = split(text, argv);
 	r = qemu_line_parse(argc, argv, &l, &e);
 	l.may_tap = !(data[0] & 0x80);
+	l.may_vhost = data[0] & 0x40;
 	if (r == 0)
 		r = qemu_plan_make(&l, &v, &p, &e);
 	if (r == 0) {

@@ -38,7 +38,7 @@ static bool parse(uint8_t kind, const char *text, struct user_conf *c, struct co
 		if (!user_conf_parse_name(text, name, e))
 			return false;
 		require(strnlen(name, sizeof(name)) < sizeof(name));
-		return true;
+		return !user_conf_parse_domain(text, name, e) || user_conf_add_search(c, name) == 0;
 	case 4:
 		return user_conf_parse_addr(text, &c->host_be, e);
 	default:

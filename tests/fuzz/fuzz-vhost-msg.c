@@ -262,7 +262,7 @@ static void begin(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct port_owner owner = {on_input, on_room, on_closed, on_opened, NULL};
-	struct vhost_user_config c = {.owner = &owner, .listen_fd = -1};
+	struct vhost_user_config c = {.owner = &owner, .listen_fd = -1, .in_band = true};
 	int pair[2];
 
 	begin();

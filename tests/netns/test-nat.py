@@ -77,6 +77,16 @@ def test_guests(lab):
         refused('down', 'lab', says=('4 guests are attached', 'down --force'))
 
 
+def test_mtu(lab):
+    """It is kept, whatever comes and goes."""
+    with network('--mtu', '1300'):
+        for _ in range(2):
+            with guests(lab, 1) as (vm,):
+                check(vm.mtu == '1300', vm.log)
+                check('mtu 1300' in must('ip', 'link', 'show', 'lab'), 'the MTU is lost with a guest')
+            check('mtu 1300' in must('ip', 'link', 'show', 'lab'), 'the MTU is lost without guests')
+
+
 def test_spoofing(lab):
     """A guest with another's address gets nowhere; nor to the host's loopback."""
     with network(), guests(lab, 1) as (vm,):
@@ -391,11 +401,37 @@ def test_deleted_bridge(lab):
         good('up', 'lab')
 
 
+def dnsmasq_pid():
+    """0 while there is none, or it is not itself yet."""
+    for path in glob.glob('/proc/[0-9]*/cmdline'):
+        with contextlib.suppress(OSError), open(path, 'rb') as f:
+            if f.read().startswith(b'dnsmasq'):
+                return int(path.split('/')[2])
+    return 0
+
+
+def listen_or_not(net, addr, port):
+    with contextlib.suppress(OSError):
+        return net.listen(addr, port)
+    return None
+
+
+def test_port_let_go(lab):
+    """Of a supervisor that was killed, dnsmasq may still have the port; the next one waits for it."""
+    with network():
+        must('sh', '-c', 'kill -9 $(pidof -x vmlan || pgrep -f "vmlan supervise")')
+        held = wait_for('the port', lambda: listen_or_not(lab.host, GW, 53))
+        up = Background(lambda: vmlan('up', 'lab'))
+        wait_for('a refusal', lambda: 'in use' in open('/run/vmlan/lab/log').read())
+        held.close()
+        r = up.result()
+        check(r.returncode == 0 and status() == {}, 'not mended: %s' % r.stderr)
+
+
 def test_dnsmasq_returns(lab):
     with network():
         for _ in range(2):
-            pid = next(int(p) for p in os.listdir('/proc') if p.isdigit() and os.path.exists('/proc/%s/cmdline' % p)
-                       and open('/proc/%s/cmdline' % p, 'rb').read().startswith(b'dnsmasq'))
+            pid = wait_for('dnsmasq', dnsmasq_pid)
             with open('/proc/%d/status' % pid) as f:
                 said = f.read()
             check('Uid:\t0' not in said and 'NoNewPrivs:\t1' in said, said)

@@ -26,8 +26,8 @@ class DnsServer:
                     s.sendto(self.reply(q), who)
                     continue
                 with s.accept()[0] as c:
-                    n = struct.unpack('!H', c.recv(2, socket.MSG_WAITALL))[0]
-                    r = self.reply(c.recv(n, socket.MSG_WAITALL), 1000)
+                    n = struct.unpack('!H', receive(c, 2))[0]
+                    r = self.reply(receive(c, n), 1000)
                     c.sendall(struct.pack('!H', len(r)) + r)
 
     def close(self):
@@ -42,7 +42,7 @@ def query():
     return os.urandom(2) + struct.pack('!HHHHH', 0x100, 1, 0, 0, 0) + name + struct.pack('!HH', 1, 1)
 
 
-def ask(net, timeout=2):
+def ask(net, timeout=5):
     """The address that a query over UDP gives, or None."""
     with net.udp(timeout=timeout) as s:
         s.connect((DNS, 53))
@@ -54,16 +54,6 @@ def ask(net, timeout=2):
             return None
         check(r[:2] == q[:2], 'the answer belongs to another query')
         return socket.inet_ntoa(r[-4:])
-
-
-def receive(s, n):
-    """Exactly n bytes: a socket with a timeout does not wait for all of them by itself."""
-    r = b''
-    while len(r) < n:
-        more = s.recv(n - len(r))
-        check(more, 'the answer was cut')
-        r += more
-    return r
 
 
 def ask_tcp(net):
@@ -86,14 +76,14 @@ def test_dns(lab):
         got, n = ask_tcp(lab.guest)
         check(got == '192.0.2.101' and n > 16000, 'no answer over TCP')
         lab.resolvers('127.0.0.53')
-        wait_for('queries to the new resolver', lambda: ask(lab.guest) == '192.0.2.102', 5)
+        wait_for('queries to the new resolver', lambda: ask(lab.guest) == '192.0.2.102')
         check(ask_tcp(lab.guest)[0] == '192.0.2.102', 'TCP still asks the old resolver')
         lab.resolvers(SERVER6)
-        wait_for('queries to an IPv6 resolver', lambda: ask(lab.guest) == '192.0.2.103', 5)
+        wait_for('queries to an IPv6 resolver', lambda: ask(lab.guest) == '192.0.2.103')
         check(ask_tcp(lab.guest)[0] == '192.0.2.103', 'no answer over TCP from an IPv6 resolver')
         with open('/etc/resolv.conf', 'w') as f:
             f.write('# written in place\nnameserver %s\n' % SERVER)
-        wait_for('queries to the resolver written in place', lambda: ask(lab.guest) == '192.0.2.101', 5)
+        wait_for('queries to the resolver written in place', lambda: ask(lab.guest) == '192.0.2.101')
     finally:
         for s in (a, b, c):
             s.close()
@@ -110,9 +100,10 @@ def test_dns_next_resolver(lab):
         for bad in ('198.51.100.3', NOBODY, ROUTER):
             lab.resolvers(bad, SERVER)
             lab.up()
-            begin = time.monotonic()
-            wait_for('an answer of the second resolver', lambda: ask(lab.guest, 0.6) == '192.0.2.101', 15)
-            check(time.monotonic() - begin < 4, '%.1f s until the second resolver' % (time.monotonic() - begin))
+            n = 1
+            while ask(lab.guest, 1) != '192.0.2.101':
+                n += 1
+                check(n <= 4, 'asked %d times, and no answer of the second resolver' % n)
             for _ in range(5):
                 check(ask(lab.guest) == '192.0.2.101', 'it does not stay with the one that answers')
             lab.down()
@@ -135,7 +126,7 @@ def test_link_local_resolver(lab):
         check(ask(lab.guest) == '192.0.2.104', 'no answer over UDP')
         check(ask_tcp(lab.guest)[0] == '192.0.2.104', 'no answer over TCP')
         lab.resolvers('fe80::53%wrong0', 'fe80::53%up0')
-        wait_for('the one that answers, of two with one address', lambda: ask(lab.guest, 0.6) == '192.0.2.104', 5)
+        wait_for('the one that answers, of two with one address', lambda: ask(lab.guest, 0.6) == '192.0.2.104')
     finally:
         server.close()
         lab.host.ip('link', 'del', 'wrong0')
@@ -161,6 +152,76 @@ def test_errors_of_an_ipv6_resolver(lab):
         lab.resolvers('127.0.0.1')
 
 
+def test_resolv_conf_is_a_link(lab):
+    """As systemd-resolved has it: to a folder that may come later than we do, or go and come back."""
+    def write(path, addr):
+        with open(path + '.new', 'w') as f:
+            f.write('nameserver %s\n' % addr)
+        os.rename(path + '.new', path)
+
+    def link(target):
+        os.symlink(target, '/etc/resolv.conf.new')
+        os.rename('/etc/resolv.conf.new', '/etc/resolv.conf')
+
+    def comes_to(answer, what):
+        wait_for(what, lambda: ask(lab.guest, 1) == answer)
+
+    a = DnsServer(lab.server, SERVER, '192.0.2.101')
+    b = DnsServer(lab.host, '127.0.0.53', '192.0.2.102')
+    folder = TMP + '/later/resolve'
+    try:
+        link('../run/later/resolve/stub')
+        lab.up()
+        os.makedirs(folder)
+        write(folder + '/stub', '127.0.0.53')
+        comes_to('192.0.2.102', 'a folder that is made')
+        write(folder + '/stub', SERVER)
+        comes_to('192.0.2.101', 'the file it leads to, replaced')
+        write(folder + '/other', '127.0.0.53')
+        link(folder + '/other')
+        comes_to('192.0.2.102', 'another link')
+        shutil.rmtree(TMP + '/later')
+        comes_to(None, 'no file')
+        os.makedirs(folder)
+        write(folder + '/other', SERVER)
+        comes_to('192.0.2.101', 'a folder that comes back')
+    finally:
+        a.close()
+        b.close()
+        lab.resolvers('127.0.0.1')
+
+
+def test_answer_of_the_last_resolver(lab):
+    """A query that is under way when the resolver changes is answered; the next one from its port goes to the new."""
+    b = DnsServer(lab.host, '127.0.0.53', '192.0.2.102')
+    try:
+        lab.resolvers(SERVER)
+        lab.up()
+        with lab.server.udp(SERVER, 53, timeout=20) as old, lab.guest.udp(timeout=20) as s:
+            s.connect((DNS, 53))
+            for n_answers in (0, 1):  # that it has had from the old one
+                for _ in range(n_answers):
+                    s.send(query())
+                    q, who = old.recvfrom(4096)
+                    old.sendto(q[:2] + b'early', who)
+                    check(s.recv(100) == q[:2] + b'early', 'no answer')
+                s.send(query())
+                q, who = old.recvfrom(4096)
+                lab.resolvers('127.0.0.53')
+                wait_for('the new resolver', lambda: ask(lab.guest, 1) == '192.0.2.102')
+                old.sendto(q[:2] + b'late', who)
+                check(s.recv(100) == q[:2] + b'late', 'the answer was lost')
+                s.send(query())
+                check(socket.inet_ntoa(s.recv(4096)[-4:]) == '192.0.2.102', 'the next query went astray')
+                lab.resolvers(SERVER)
+                wait_for('the old resolver', lambda: ask(lab.guest, 0.2) is None)
+                while select.select([old], [], [], 0)[0]:
+                    old.recv(4096)
+    finally:
+        b.close()
+        lab.resolvers('127.0.0.1')
+
+
 def test_resolvers_gone(lab):
     """A client that always asks from one port follows to a new resolver; with none, it is told at once."""
     a = DnsServer(lab.server, SERVER, '192.0.2.101')
@@ -168,7 +229,7 @@ def test_resolvers_gone(lab):
     try:
         lab.resolvers(SERVER)
         lab.up()
-        with lab.guest.udp('0.0.0.0', 5353, timeout=1) as s:
+        with lab.guest.udp('0.0.0.0', 5353, timeout=3) as s:
             s.connect((DNS, 53))
 
             def answer():
@@ -177,20 +238,21 @@ def test_resolvers_gone(lab):
                     return socket.inet_ntoa(s.recv(4096)[-4:])
             check(answer() == '192.0.2.101', 'no answer')
             lab.resolvers('127.0.0.53')
-            wait_for('the new resolver', lambda: answer() == '192.0.2.102', 3)
+            wait_for('the new resolver', lambda: answer() == '192.0.2.102')
             lab.resolvers('fe80::53%nowhere0')
-            wait_for('no answer', lambda: not answer(), 3)
+            wait_for('no answer', lambda: not answer())
             begin = time.monotonic()
-            check(not answer() and time.monotonic() - begin < 0.9, 'the guest is left to wait')
+            check(not answer() and time.monotonic() - begin < 2, 'the guest is left to wait')
         e = udp_error(lab.guest, DNS, 53, data=query())
         check(e and e[1:3] == (3, 3), 'without a resolver: %s' % (e,))
         expect_errno(lambda: lab.guest.connect(DNS, 53, 2), errno.ECONNREFUSED)
         lab.resolvers(SERVER)
-        wait_for('a resolver again', lambda: ask(lab.guest, 0.5) == '192.0.2.101', 3)
+        wait_for('a resolver again', lambda: ask(lab.guest, 0.5) == '192.0.2.101')
     finally:
         a.close()
         b.close()
         lab.resolvers('127.0.0.1')
 
 
-run(test_dns, test_dns_next_resolver, test_link_local_resolver, test_errors_of_an_ipv6_resolver, test_resolvers_gone)
+run(test_dns, test_dns_next_resolver, test_link_local_resolver, test_errors_of_an_ipv6_resolver, test_resolv_conf_is_a_link,
+    test_answer_of_the_last_resolver, test_resolvers_gone)

@@ -17,20 +17,27 @@ def kill_engine(v, sig):
     return wait_for('another engine', lambda: not v.alive() or v.engine() not in (None, old))
 
 
+def ended(pid):
+    """Waits for the end of a process that is not our child."""
+    def has_ended():
+        try:
+            return status(pid)['State'][0] == 'Z'
+        except OSError:
+            return True
+    wait_for('the end of the engine', has_ended)
+
+
 def arp_over(stream):
     """Asks for the router over QEMU's framing; True if it answers."""
-    stream.settimeout(5)
+    stream.settimeout(20)
     stream.sendall(struct.pack('!I', len(ARP_REQUEST)) + ARP_REQUEST)
-    head = stream.recv(4, socket.MSG_WAITALL)
-    if len(head) < 4:
-        return False
-    reply = stream.recv(struct.unpack('!I', head)[0], socket.MSG_WAITALL)
+    reply = receive(stream, struct.unpack('!I', receive(stream, 4))[0])
     return reply[12:14] == b'\x08\x06' and reply[28:32] == socket.inet_aton(HOST)
 
 
 def stream_to(path):
     s = socket.socket(socket.AF_UNIX)
-    s.connect(path)
+    wait_for('the socket', lambda: s.connect_ex(path) == 0)  # it listens a moment after it can be seen
     return s
 
 
@@ -64,7 +71,7 @@ def test_engine_that_keeps_dying(lab):
     for _ in range(6):
         if v.alive():
             kill_engine(v, signal.SIGKILL)
-    check(v.p.wait(10) == 1, 'exit status %s' % v.p.returncode)
+    check(v.p.wait(30) == 1, 'exit status %s' % v.p.returncode)
     check('giving up' in v.log(), 'why was not said: ' + v.log())
 
 
@@ -74,9 +81,8 @@ def test_nothing_is_left(lab):
         v = lab.up()
         engine = v.engine()
         v.p.send_signal(sig)
-        v.p.wait(10)
-        wait_for('the end of the engine', lambda: not os.path.exists('/proc/%d' % engine) or
-                 status(engine)['State'].startswith('Z'))
+        v.p.wait(30)
+        ended(engine)
 
 
 def test_namespace_ends(lab):
@@ -88,7 +94,7 @@ def test_namespace_ends(lab):
     check(v.alive(), 'the network ended with its first port')
     check(ping(lab.guests[1], HOST) == 0, 'the other guest has lost its network')
     lab.guests[1].holder.kill()
-    check(v.p.wait(10) == 0, 'exit status %d: %s' % (v.p.returncode, v.log()))
+    check(v.p.wait(30) == 0, 'exit status %d: %s' % (v.p.returncode, v.log()))
 
 
 def test_named_namespace_ends(lab):
@@ -96,7 +102,7 @@ def test_named_namespace_ends(lab):
     v = Vmlan(lab, ['netns:/run/netns/named,ifname=eth7'])
     wait_for('the address', lambda: GUEST in sh('ip', '-n', 'named', 'addr', 'show', 'eth7')[1])
     must('ip', 'netns', 'del', 'named')
-    check(v.p.wait(10) == 0, 'exit status %d: %s' % (v.p.returncode, v.log()))
+    check(v.p.wait(30) == 0, 'exit status %d: %s' % (v.p.returncode, v.log()))
 
 
 def test_taken_interface(lab):
@@ -142,8 +148,10 @@ def test_stream_socket(lab):
     kill_engine(v, signal.SIGKILL)
     with stream_to(path) as s:
         check(arp_over(s), 'the router is silent after a restart')
+    engine = v.engine()
     v.p.kill()
     v.p.wait()
+    ended(engine)
     check(os.path.exists(path), 'this test needs a stale socket')
     v = Vmlan(lab, ['stream:' + path])
     with stream_to(path) as s:
@@ -159,7 +167,7 @@ def test_dialled_socket(lab):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen(1)
-        listener.settimeout(10)
+        listener.settimeout(30)
         for end in ('close', 'restart', None):
             with listener.accept()[0] as s:
                 check(arp_over(s), 'the router is silent')
@@ -177,7 +185,7 @@ def test_given_descriptor(lab):
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     with ours:
         check(arp_over(ours), 'the router is silent')
-    out = p.communicate(timeout=10)[0]
+    out = p.communicate(timeout=30)[0]
     check(p.returncode == 0, 'exit status %d: %s' % (p.returncode, out))
     with open('/dev/null') as null:
         code, out = sh(VMLAN, 'user', 'fd:%d' % null.fileno(), pass_fds=[null.fileno()])
@@ -189,6 +197,28 @@ def test_counters_on_demand(lab):
     v.p.send_signal(signal.SIGUSR1)
     wait_for('counters', lambda: 'tcp   opened' in v.log())
     check(v.alive(), 'SIGUSR1 ended it')
+
+
+def test_counters_of_many_ports(lab):
+    """Each limit is shown with what goes first, however many ports there are."""
+    v = Vmlan(lab, ['stream:%s/%d' % (lab.tmp, i) for i in range(64)])
+    router = bytes.fromhex('52550a000202')
+    bad = [router + b'\x02\0\0\0\0\1' + kind + bytes(40) for kind in (b'\x08\0', b'\x08\6', b'\x86\xdd')]
+    bad += [router + b'\x01' + bad[0][7:], bad[0][:20]]
+    for i in range(64):
+        with stream_to('%s/%d' % (lab.tmp, i)) as s:
+            s.sendall(b''.join(struct.pack('!I', len(f)) + f for f in bad) + struct.pack('!I', len(ARP_REQUEST)) + ARP_REQUEST)
+            receive(s, 4)  # all before it has been looked at
+    log = v.stop()
+    check(re.search(r'^\d+ more ports, for which there is no room', log, re.M), 'not cut, or not said: ' + log[-2000:])
+    limits = log.partition('limits of each port')[2]
+    for what, said in (('tcp flows', '[0-9]+: the longest idle that is not established'), ('udp flows', '[0-9]+: the longest idle'),
+                       ('udp flows of forwards', '[0-9]+: the longest idle'), ('pings', '256: the longest idle'),
+                       ('leases', '1, of all ports 16: the longest expired'),
+                       ('datagrams in reassembly', '16, of all ports 64: the oldest'),
+                       ('stations', '64 in the switch, 32 addresses of neighbours: the longest unused'),
+                       ('window', '4096 KiB of a TCP flow, of all busy ones 8192 KiB')):
+        check(re.search(r'^  %s +%s' % (what, said), limits, re.M), '%s: %s is missing in:%s' % (what, said, limits))
 
 
 def test_capture_on_a_full_disk(lab):
@@ -252,5 +282,6 @@ def test_forward_refused(lab):
 
 run(test_engine_comes_back, test_engine_that_keeps_dying, test_nothing_is_left, test_namespace_ends,
     test_named_namespace_ends, test_taken_interface, test_command, test_command_is_told, test_stream_socket,
-    test_dialled_socket, test_given_descriptor, test_counters_on_demand, test_capture_on_a_full_disk, test_descriptors,
+    test_dialled_socket, test_given_descriptor, test_counters_on_demand, test_counters_of_many_ports,
+    test_capture_on_a_full_disk, test_descriptors,
     test_forward_refused)

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """What TCP promises besides the bytes: half-closed connections, readers that stall, urgent data, resets,
-many flows. With --no-peek-off: as on kernels without SO_PEEK_OFF for TCP."""
+many flows. With --no-peek-off: as on kernels without SO_PEEK_OFF for TCP.
+
+also: --no-peek-off test_half_close test_close_with_data_underway test_reader_stalls test_urgent_data_in_bulk test_reset
+"""
 
 import selectors
 
@@ -65,7 +68,7 @@ def test_request_then_close_unread(lab):
         first.sendall(b'x' * 100000)
         wait_for('the data', lambda s=second: s.recv(1, socket.MSG_PEEK))
         second.close()
-        expect_errno(lambda s=first: [s.recv(4096), s.sendall(b'y'), time.sleep(0.2), s.sendall(b'y' * 100000)],
+        expect_errno(lambda s=first: [s.recv(4096), send_until_error(s)],
                      errno.ECONNRESET, errno.EPIPE)
 
 
@@ -106,7 +109,7 @@ def test_reader_stalls(lab):
         result = Background(recv_to_end, reader)
         sender.sendall(b'tail')
         sender.shutdown(socket.SHUT_WR)
-        check(result.result(20) == (n + 4, zlib.crc32(b'tail', crc)), 'what the %s sent is wrong' % name)
+        check(result.result() == (n + 4, zlib.crc32(b'tail', crc)), 'what the %s sent is wrong' % name)
 
 
 def test_reader_is_slow(lab):
@@ -164,7 +167,7 @@ def test_small_send_buffers(lab):
                     send_pattern(x, 1 << 20)
                     check(got.result() == (1 << 20, Pattern(1 << 20).crc()), 'not what was sent')
                     seconds = time.monotonic() - begin
-                    check(seconds < 3, 'tcp_wmem %s, MTU %s, from %s: %.1f s' % (wmem, mtu, name, seconds))
+                    check(seconds < 8, 'tcp_wmem %s, MTU %s, from %s: %.1f s' % (wmem, mtu, name, seconds))
                     x.close()
                     y.close()
                 lab.down()
@@ -228,8 +231,7 @@ def test_reset_of_unknown_connection(lab):
         with contextlib.suppress(ConnectionResetError):
             check(server.recv(1) == b'', 'the server got data from nowhere')
         wait_for('the engine again', lambda: v.engine() and ping(lab.guest, HOST, timeout=0.2) == 0)
-        expect_errno(lambda: [guest.sendall(b'x'), time.sleep(0.3), guest.sendall(b'x')],
-                     errno.ECONNRESET, errno.EPIPE)
+        expect_errno(lambda: send_until_error(guest), errno.ECONNRESET, errno.EPIPE)
 
 
 def test_200_flows(lab):
@@ -295,13 +297,16 @@ def test_reused_ports(lab):
             if first == 'guest':
                 c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, SO_LINGER_0)
             c.bind((GUEST, 40000))
-            c.connect((SERVER, port_of(listener)))
+            # The guest's own socket may still be about to end.
+            wait_for('a connection', lambda c=c: c.connect_ex((SERVER, port_of(listener))) == 0)
             s, _ = listener.accept()
             c.sendall(b'hello')
             check(s.recv(5) == b'hello', 'no data')
-            for x in ((c, s) if first == 'guest' else (s, c)):
-                x.close()
-                time.sleep(0.01)
+            one, other = (c, s) if first == 'guest' else (s, c)
+            one.close()
+            with contextlib.suppress(ConnectionResetError):
+                check(other.recv(1) == b'', 'no end of the connection')
+            other.close()
 
 
 def test_many_short_connections(lab):

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Contents arrive as they were sent: hundreds of megabytes of TCP, many datagrams, both ways, at both
-MTUs. With --no-peek-off: as on kernels without SO_PEEK_OFF for TCP."""
+MTUs. With --no-peek-off: as on kernels without SO_PEEK_OFF for TCP.
+
+also: --no-peek-off test_tcp_down_65520 test_tcp_down_1500 test_tcp_loss_towards_the_guest test_tcp_both_ways_at_once
+"""
 
 from netlib import *
 

@@ -35,12 +35,13 @@ static void enqueue(struct line *l, struct mem_frame *f)
 	e->next = after ? after->next : l->first;
 	*(after ? &after->next : &l->first) = e;
 	*(e->next ? &e->next->prev : &l->last) = e;
+	l->n++;
 }
 
 void line_put(struct line *l, struct mem_frame *f)
 {
 	l->n_put++;
-	if ((l->c.lost && l->c.lost(l->c.ctx, f)) || rng_chance(&l->sim->rng, l->c.lose)) {
+	if ((l->c.n_max && l->n >= l->c.n_max) || (l->c.lost && l->c.lost(l->c.ctx, f)) || rng_chance(&l->sim->rng, l->c.lose)) {
 		sim_trace_frame(l->sim, "lost", f);
 		l->n_lost++;
 		free(f);
@@ -59,6 +60,7 @@ struct mem_frame *line_take(struct line *l)
 		return NULL;
 	l->first = e->next;
 	*(e->next ? &e->next->prev : &l->last) = NULL;
+	l->n--;
 	struct mem_frame *f = e->f;
 	free(e);
 	return f;

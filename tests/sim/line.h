@@ -7,6 +7,7 @@
 struct line_config {
 	uint32_t delay_ms, jitter_ms; /* jitter puts frames out of order */
 	unsigned int lose, repeat;    /* per mille */
+	unsigned int n_max;           /* frames under way: what comes while there are so many is lost; 0: any */
 	/* Loses the frames that a test names; may be NULL. */
 	bool (*lost)(void *ctx, const struct mem_frame *f);
 	void *ctx;
@@ -22,6 +23,7 @@ struct line {
 	struct sim *sim;
 	struct line_config c;
 	struct line_frame *first, *last; /* by due_ms */
+	unsigned int n;
 	uint64_t n_put, n_lost;
 };
 

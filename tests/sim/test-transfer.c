@@ -319,6 +319,34 @@ static void test_no_room(void **state)
 				.n_down = 200000});
 }
 
+/* A NIC with few receive buffers, which loses what else comes in a burst: the flight becomes what it can hold,
+ * instead of the same burst being sent again and again. */
+static void test_small_ring(void **state)
+{
+	static const unsigned int ring[] = {8, 24, 64};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ring); i++)
+		for (unsigned int bits = 0; bits < 2; bits++) {
+			struct world_conn x;
+			struct world *w = world_new(&(struct world_config){.seed = seed++,
+				.what = "small ring",
+				.no_peek_off = bits & 1,
+				.to_guest = {.delay_ms = 1, .n_max = ring[i]}});
+			uint64_t start_ms = w->sim.now_ms;
+
+			world_open(w, 0, (struct peer_tcp_config){.rcvbuf_bytes = 1000000, .wscale = 7},
+				(struct fake_plan){.rcvbuf_bytes = 1000000}, 0, 2000000, &x);
+			world_finish(&x, 60000);
+			const struct line *line = &w->guests[0].to_guest;
+			uint64_t took_ms = w->sim.now_ms - start_ms;
+			sim_check(&w->sim, took_ms < 96000 / ring[i], "%llu ms", (unsigned long long)took_ms);
+			sim_check(&w->sim, line->n_lost < line->n_put / 2, "%llu of %llu frames lost",
+				(unsigned long long)line->n_lost, (unsigned long long)line->n_put);
+			world_expect_idle(w);
+			world_free(w);
+		}
+}
+
 /* A cable that also cuts frames short, in the gateway's own fault port, and one without room. */
 static void test_fault(void **state)
 {
@@ -359,6 +387,7 @@ int main(void)
 		cmocka_unit_test(test_dialogue),
 		cmocka_unit_test(test_urgent),
 		cmocka_unit_test(test_no_room),
+		cmocka_unit_test(test_small_ring),
 		cmocka_unit_test(test_fault),
 	};
 

@@ -7,6 +7,7 @@
 
 #include "host_fake.h"
 #include "network.h"
+#include "records-v1.h"
 #include "step.h"
 
 struct fixture {
@@ -299,6 +300,8 @@ static void test_changes(void **state)
 		assert_int_equal(
 			network_del_option(x.h, "lab", "hostfwd", "tcp::80-:80", &e), is_there ? 0 : -ENOENT);
 		assert_true(is_there || r < 0);
+		if (is_there)
+			assert_string_equal(host_fake_get(x.h, "ended", "6:80-80"), "192.168.151.2:80");
 		if (r == 0)
 			break;
 	}
@@ -511,6 +514,203 @@ static void test_other_boot(void **state)
 	finish(&x);
 }
 
+static char *replaced(const char *text, const char *from, const char *to)
+{
+	char *copy = strdup(text), *at;
+
+	assert_int_equal(strlen(from), strlen(to));
+	for (at = strstr(copy, from); at; at = strstr(at, from))
+		memcpy(at, to, strlen(from));
+	return copy;
+}
+
+/* A host as version 1 left it, whose rules were other ones, is taken over by an up or a change that dies
+ * anywhere, and by a down. */
+static void test_older_record(void **state)
+{
+	struct network_error e;
+	struct network n;
+	int done = -1;
+
+	for (unsigned int i = 1; done < 0 || i % 3; i++) {
+		struct fixture x = start();
+		_cleanup_free_ char *old_state = replaced(state_v1, "1024-65535", "2048-65535"),
+				    *old_rules = NULL;
+		unsigned int verb = i % 3;
+
+		assert_non_null(strstr(state_v1, "\"version\": 1"));
+		assert_int_equal(up(&x, &e), 0);
+		old_rules = replaced(host_fake_get(x.h, "table", "vmlan_lab"), "1024-65535", "2048-65535");
+		host_fake_set(x.h, "table", "vmlan_lab", old_rules);
+		host_fake_set(x.h, "file", "/run/vmlan/lab/state.json", old_state);
+		host_fake_set(x.h, "file", "/run/vmlan/forwarding.json", forwarding_v1);
+		host_fake_die_at(x.h, i / 3 + 1, i & 1);
+		done = verb == 2 ? down(&x)
+		       : verb    ? network_add_option(x.h, "lab", "hostfwd", "tcp::80-:80", &e)
+				 : up(&x, &e);
+		host_fake_revive(x.h);
+		if (verb != 2) {
+			assert_int_equal(up(&x, &e), 0);
+			assert_all_ok(&x);
+			assert_non_null(strstr(host_fake_get(x.h, "table", "vmlan_lab"), "1024-65535"));
+			assert_null(strstr(host_fake_get(x.h, "table", "vmlan_lab"), "2048-65535"));
+			assert_int_equal(network_load(x.h, "lab", &n, &e), 0);
+			assert_int_equal(n.version, 2);
+			network_done(&n);
+		}
+		if (verb != 2 || done < 0)
+			(void)down(&x);
+		assert_as_before(&x, "older record", i);
+		finish(&x);
+		assert_true(i < 1000);
+	}
+}
+
+static void test_later_record(void **state)
+{
+	struct fixture x = start();
+	_cleanup_free_ char *before = NULL, *after = NULL,
+			    *later = replaced(state_v1, "\"version\": 1", "\"version\": 9");
+	struct network_error e;
+	struct network n;
+
+	assert_int_equal(up(&x, &e), 0);
+	host_fake_set(x.h, "file", "/run/vmlan/lab/state.json", later);
+	before = host_fake_dump(x.h);
+	assert_int_equal(up(&x, &e), -EPROTONOSUPPORT);
+	assert_non_null(strstr(e.text, "later version"));
+	assert_non_null(strstr(e.mend, "vmlan down lab"));
+	assert_int_equal(network_down(x.h, "lab", true, &e), -EPROTONOSUPPORT);
+	assert_int_equal(network_add_option(x.h, "lab", "hostfwd", "tcp::80-:80", &e), -EPROTONOSUPPORT);
+	assert_int_equal(network_load(x.h, "lab", &n, &e), -EPROTONOSUPPORT);
+	after = host_fake_dump(x.h);
+	assert_string_equal(before, after);
+	finish(&x);
+	/* The list that networks share. */
+	x = start();
+	free(later);
+	later = replaced(forwarding_v1, "\"version\": 1", "\"version\": 9");
+	host_fake_set(x.h, "file", "/run/vmlan/forwarding.json", later);
+	host_fake_set(x.h, "dir", "/run/vmlan", "");
+	assert_int_equal(up(&x, &e), -EPROTONOSUPPORT);
+	assert_non_null(strstr(e.text, "a later version of vmlan keeps the list"));
+	assert_string_equal(host_fake_get(x.h, "file", "/run/vmlan/forwarding.json"), later);
+	finish(&x);
+}
+
+/* A VPN comes, whose routes hold the network. */
+static void test_overlap(void **state)
+{
+	struct fixture x = start();
+	struct network_error e;
+	struct network n;
+
+	assert_int_equal(up(&x, &e), 0);
+	assert_int_equal(network_load(x.h, "lab", &n, &e), 0);
+	assert_int_equal(network_look(x.h, &n, &e), 0);
+	assert_int_equal(n.n_notes, 0);
+	host_fake_add_link(x.h, "tun7", "tun");
+	host_fake_add_route(x.h, "tun7", "192.168.0.0", 16);
+	assert_int_equal(network_look(x.h, &n, &e), 0);
+	assert_int_equal(n.n_notes, 1);
+	assert_non_null(strstr(n.notes[0], "overlaps the route 192.168.0.0/16 of tun7"));
+	network_done(&n);
+	assert_int_equal(network_up(x.h, &x.conf, &n, &e), 0);
+	assert_int_equal(n.n_notes, 1);
+	network_done(&n);
+	finish(&x);
+}
+
+/* A bridge of somebody's, with an address or without. */
+static struct fixture start_adopt(bool with_address)
+{
+	struct fixture x = start();
+
+	host_fake_add_link(x.h, "br9", "bridge");
+	host_fake_set_alias(x.h, "br9", with_address ? "the office's" : "");
+	if (with_address) {
+		host_fake_add_addr(x.h, "br9", "10.9.0.3", 24);
+		x.conf.n_reserves = 0;
+	}
+	add_option(&x.conf, "bridge", "br9");
+	add_option(&x.conf, "adopt", "yes");
+	free(x.before);
+	x.before = host_fake_dump(x.h);
+	return x;
+}
+
+static void test_adopt(void **state)
+{
+	struct network_error e;
+	int r = -1;
+
+	for (unsigned int i = 0; r < 0 || i % 4; i++) {
+		struct fixture x = start_adopt(i & 1);
+
+		host_fake_die_at(x.h, i / 4 + 1, i & 2);
+		r = up(&x, &e);
+		host_fake_revive(x.h);
+		assert_int_equal(up(&x, &e), 0);
+		assert_all_ok(&x);
+		assert_non_null(strstr(host_fake_get(x.h, "table", "vmlan_lab"),
+			i & 1 ? "ip saddr 10.9.0.0/24" : "ip saddr 192.168.151.0/24"));
+		host_fake_die_at(x.h, i / 4 + 1, i & 2);
+		if (down(&x) < 0) {
+			host_fake_revive(x.h);
+			(void)down(&x);
+		}
+		host_fake_revive(x.h);
+		assert_as_before(&x, "adopt", i);
+		finish(&x);
+		assert_true(i < 1000);
+	}
+}
+
+static void test_adopt_refusals(void **state)
+{
+	struct fixture x = start_adopt(true);
+	struct network_error e;
+
+	host_fake_set_master(x.h, "eth1", "br9");
+	assert_int_equal(up(&x, &e), -EBUSY);
+	assert_non_null(strstr(e.text, "by its port eth1"));
+	assert_non_null(strstr(e.mend, "-net bridge,br=br9"));
+	host_fake_set_master(x.h, "eth1", NULL);
+	host_fake_set(x.h, "file", "/proc/net/udp", "  sl\n  5: 0300090A:0035 00000000:0000 07\n");
+	assert_int_equal(up(&x, &e), -EBUSY);
+	assert_non_null(strstr(e.text, "has a name server of its own"));
+	host_fake_set(x.h, "file", "/proc/net/udp", NULL);
+	add_option(&x.conf, "net", "10.8.0.0/24");
+	assert_int_equal(up(&x, &e), -EBUSY);
+	assert_string_equal(e.option, "net");
+	add_option(&x.conf, "net", "10.9.0.0/24");
+	add_option(&x.conf, "mtu", "9000");
+	assert_int_equal(up(&x, &e), -EBUSY);
+	assert_string_equal(e.option, "mtu");
+	x.conf.mtu = 0;
+	add_option(&x.conf, "isolated", "yes");
+	assert_int_equal(up(&x, &e), -EBUSY);
+	assert_string_equal(e.option, "isolated");
+	add_option(&x.conf, "isolated", "no");
+	host_fake_set_alias(x.h, "br9", "vmlan:other");
+	assert_int_equal(up(&x, &e), -EEXIST);
+	host_fake_set_alias(x.h, "br9", "the office's");
+	add_option(&x.conf, "bridge", "eth0");
+	assert_int_equal(up(&x, &e), -ENODEV);
+	add_option(&x.conf, "bridge", "br9");
+	assert_as_before(&x, "refused adoptions", 0);
+	host_fake_add_addr(x.h, "br9", "10.10.0.3", 24);
+	assert_int_equal(up(&x, &e), -EBUSY);
+	finish(&x);
+	/* The bridge goes: nothing is made in its stead, and down is content. */
+	x = start_adopt(true);
+	assert_int_equal(up(&x, &e), 0);
+	host_fake_del_link(x.h, "br9");
+	assert_int_equal(up(&x, &e), -ENODEV);
+	assert_int_equal(down(&x), 0);
+	finish(&x);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -527,6 +727,11 @@ int main(void)
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_shared),
 		cmocka_unit_test(test_other_boot),
+		cmocka_unit_test(test_older_record),
+		cmocka_unit_test(test_later_record),
+		cmocka_unit_test(test_overlap),
+		cmocka_unit_test(test_adopt),
+		cmocka_unit_test(test_adopt_refusals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,11 +90,21 @@ static void write_network(const struct qemu_network *n, struct qemu_text *t)
 	}
 }
 
+static void write_scripts(const struct qemu_tap *t, struct qemu_text *to)
+{
+	qemu_text_addf(to, " up %s", t->script ? t->script : "-");
+	qemu_text_addf(to, " down %s", t->downscript ? t->downscript : "-");
+}
+
 static void write_tap(const struct qemu_tap *t, struct qemu_text *to)
 {
 	qemu_text_addf(to, "%s %s", t->name, t->ifname[0] ? t->ifname : "-");
-	qemu_text_addf(to, " up %s", t->script ? t->script : "-");
-	qemu_text_addf(to, " down %s", t->downscript ? t->downscript : "-");
+	if (t->bridge[0]) {
+		qemu_text_addf(to, " %s %s", t->is_network ? "network" : "bridge", t->bridge);
+		assert_true(!t->script && !t->downscript && !t->ifname[0]);
+	} else {
+		write_scripts(t, to);
+	}
 	if (t->n_queues > 1)
 		qemu_text_addf(to, " queues %u", t->n_queues);
 	qemu_text_add(to, t->vnet_hdr_required ? " header" : t->vnet_hdr ? "" : " no header");
@@ -158,7 +168,8 @@ static void write_error(const struct qemu_error *e, char **argv, int argc, struc
 	qemu_text_addf(to, "\terror %s [%.*s]\n", e->text, (int)e->n_bytes, argv[e->arg] + e->at);
 }
 
-static void run_line(const char *text, const struct qemu_version *version, bool may_tap, struct qemu_text *to)
+static void run_line(const char *text, const struct qemu_version *version, bool may_tap, bool may_vhost,
+	struct qemu_text *to)
 {
 	struct qemu_error e = {.arg = -1};
 	struct qemu_line l = {0};
@@ -168,6 +179,7 @@ static void run_line(const char *text, const struct qemu_version *version, bool 
 	int r = qemu_line_parse(argc, argv, &l, &e);
 
 	l.may_tap = may_tap;
+	l.may_vhost = may_vhost;
 	if (r == 0)
 		r = qemu_plan_make(&l, version, &p, &e);
 	if (r == 0)
@@ -184,7 +196,7 @@ static void run_line(const char *text, const struct qemu_version *version, bool 
 struct sample {
 	char line[4096];
 	struct qemu_version version;
-	bool no_taps;
+	bool no_taps, vhost;
 	struct qemu_text want;
 };
 
@@ -194,7 +206,7 @@ static unsigned int finish(struct sample *s)
 
 	if (!s->line[0])
 		return 0;
-	run_line(s->line, &s->version, !s->no_taps, &got);
+	run_line(s->line, &s->version, !s->no_taps, s->vhost, &got);
 	if (prints)
 		(void)printf("%s\n%s", s->line, got.p);
 	else if (!s->want.p || strcmp(got.p, s->want.p) != 0)
@@ -205,11 +217,13 @@ static unsigned int finish(struct sample *s)
 	return 1;
 }
 
-/* "@ qemu 2.5", "@ taps no": for the lines that follow. */
+/* "@ qemu 2.5", "@ taps no", "@ vhost yes": for the lines that follow. */
 static void set(struct sample *s, const char *text)
 {
 	if (strncmp(text, "@ taps ", 7) == 0)
 		s->no_taps = strcmp(text + 7, "no") == 0;
+	else if (strncmp(text, "@ vhost ", 8) == 0)
+		s->vhost = strcmp(text + 8, "yes") == 0;
 	else if (strcmp(text, "@ qemu unknown") == 0)
 		s->version = (struct qemu_version){0};
 	else

@@ -22,7 +22,7 @@ struct sample {
 	const char *expect; /* the new line; NULL: no network is joined by vhost-user */
 	const char *why;    /* of the one network that is not; NULL: all are */
 	struct qemu_version version; /* 0.0 stands for 10.0 */
-	bool has_kvm;
+	bool has_kvm; /* also where the line begins with "kvm" */
 };
 
 static const struct sample samples[] = {
@@ -109,6 +109,10 @@ static const struct sample samples[] = {
 		"hub"},
 	{"kvm -m 1G -netdev user,id=n -device virtio-net-pci,netdev=n -object filter-dump,id=f,netdev=n,file=x",
 		NULL, "filter-dump"},
+	{"kvm -m 1G -netdev user,id=n -device virtio-net-pci,netdev=n -object "
+	 "{\"qom-type\":\"filter-dump\",\"id\":\"f\",\"netdev\":\"n\",\"file\":\"x\"}", NULL, "filter-dump"},
+	{"kvm -m 1G -netdev user,id=n -netdev {\"type\":\"hubport\",\"id\":\"h\",\"hubid\":3,\"netdev\":\"n\"} "
+	 "-device virtio-net-pci,netdev=h", NULL, "hub"},
 	{"kvm -m 1G -netdev user,id=n -device virtio-net-pci,netdev=n,iommu_platform=on", NULL, "iommu_platform"},
 	{"kvm -m 1G -netdev user,id=n -device {\"driver\":\"virtio-net-pci\",\"netdev\":\"n\"}", NULL, "JSON"},
 
@@ -135,6 +139,13 @@ static const struct sample samples[] = {
 		"/usr/bin/kvm -accel tcg,thread=single -m 1G " VHOST("n", "50")
 		" -device virtio-net-pci-transitional,netdev=n" MEMORY("1024M")
 		" -global virtio-net-pci-transitional.vectors=0", NULL, {7, 2}, true},
+	/* By the name of kvm QEMU falls back. */
+	{"/usr/bin/kvm -m 1G -netdev user,id=n -device virtio-net-pci,netdev=n",
+		"/usr/bin/kvm -m 1G " VHOST("n", "50") " -device virtio-net-pci,netdev=n" MEMORY("1024M") NO_MSIX,
+		NULL, {7, 2}},
+	{"/usr/bin/kvm -m 1G -netdev user,id=n -device virtio-net-pci,netdev=n",
+		"/usr/bin/kvm -m 1G " VHOST("n", "50") " -device virtio-net-pci,netdev=n" MEMORY("1024M"), NULL,
+		{7, 2}, true},
 	{"qemu-system-x86_64 -m 1G -netdev user,id=n -device virtio-net-pci,netdev=n,vectors=0",
 		"qemu-system-x86_64 -m 1G " VHOST("n", "50") " -device virtio-net-pci,netdev=n,vectors=0"
 		MEMORY("1024M"), NULL, {7, 2}},
@@ -188,7 +199,7 @@ static void make(const char *line, char *copy, size_t n, const struct qemu_versi
 
 static void run_sample(const struct sample *s)
 {
-	struct qemu_vhost_options o = {.has_kvm = s->has_kvm};
+	struct qemu_vhost_options o = {.has_kvm = s->has_kvm || strncmp(s->line, "kvm ", 4) == 0};
 	struct qemu_version v = s->version;
 	struct qemu_plan p = {0};
 	unsigned int n_streams = 0;

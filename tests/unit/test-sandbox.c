@@ -204,9 +204,11 @@ static void begin_thread(void)
 
 static void do_in_thread(void)
 {
+	struct epoll_event none;
+
 	(void)!write(go[1], "", 1);
 	for (;;)
-		(void)epoll_wait(-1, NULL, 0, -1);
+		(void)epoll_wait(-1, &none, 1, -1);
 }
 
 static void do_thread(void)

@@ -316,6 +316,7 @@ static void test_port_long(void **state)
 
 static void test_words(void **state)
 {
+	static const char *const not_domains[] = {"", ".", "..", ".a", "a..b", "a..", "a b"};
 	char name[USER_NAME_BYTES], long_name[USER_NAME_BYTES + 1], path[USER_PATH_BYTES];
 	struct conf_error e;
 	uint16_t mtu = 0;
@@ -330,6 +331,17 @@ static void test_words(void **state)
 	long_name[USER_NAME_BYTES] = '\0';
 	assert_false(user_conf_parse_name(long_name, name, &e));
 	assert_true(user_conf_parse_name(long_name + 1, name, &e));
+
+	long_name[64] = '\0';
+	assert_false(user_conf_parse_domain(long_name, name, &e));
+	long_name[63] = '\0';
+	assert_true(user_conf_parse_domain(long_name, name, &e));
+	assert_true(user_conf_parse_domain("a.example.", name, &e));
+	assert_string_equal(name, "a.example.");
+	for (size_t i = 0; i < ARRAY_SIZE(not_domains); i++)
+		assert_false(user_conf_parse_domain(not_domains[i], name, &e));
+	assert_false(user_conf_parse_domain("a..b", name, &e));
+	assert_int_equal(e.at, 2);
 
 	assert_true(user_conf_parse_mtu("576", &mtu, &e));
 	assert_true(user_conf_parse_mtu("65520", &mtu, &e));
@@ -376,6 +388,12 @@ static void test_caps(void **state)
 		assert_int_equal(c.forwards[i].host_port, i);
 	for (unsigned int i = 0; i < USER_SEARCH_MAX; i++)
 		assert_int_equal(user_conf_add_search(&c, name), 0);
+	assert_int_equal(user_conf_add_search(&c, name), -ENOSPC);
+	c.n_search = 0;
+	memset(name, 'a', 253);
+	assert_int_equal(user_conf_add_search(&c, name), 0);
+	assert_int_equal(user_conf_add_search(&c, name), 0);
+	name[1] = '\0';
 	assert_int_equal(user_conf_add_search(&c, name), -ENOSPC);
 	user_conf_done(&c);
 	assert_null(c.forwards);

@@ -191,50 +191,6 @@ static void test_offers(void **state)
 	finish();
 }
 
-/* User Mode Linux: SET_OWNER first, the memory in one table, each request acknowledged; and base 0 even for a
- * packed ring. */
-static void test_uml_order(void **state)
-{
-	connect_pair();
-	fe.features = F_BASE | F_CSUM_TSO | F_MERGE | BIT(VHOST_F_RING_PACKED);
-	say(fe.sock, VHOST_SET_OWNER, 0, NULL, 0, NULL, 0);
-	say(fe.sock, VHOST_GET_FEATURES, 0, NULL, 0, NULL, 0);
-	step();
-	uint64_t offered = hear_u64(&fe, VHOST_GET_FEATURES);
-	assert_false(offered & (BIT(VHOST_F_MTU) | BIT(VHOST_F_STATUS))); /* it would ask us for their values */
-	say(fe.sock, VHOST_GET_PROTOCOL_FEATURES, 0, NULL, 0, NULL, 0);
-	step();
-	uint64_t protocol = hear_u64(&fe, VHOST_GET_PROTOCOL_FEATURES);
-	assert_true(protocol & BIT(VHOST_PROTOCOL_BACKEND_REQ));
-	say_u64(&fe, VHOST_SET_PROTOCOL_FEATURES, BIT(VHOST_PROTOCOL_REPLY_ACK) | BIT(VHOST_PROTOCOL_BACKEND_REQ));
-	int pair[2];
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	say(fe.sock, VHOST_SET_BACKEND_REQ_FD, FLAG_NEED, NULL, 0, &pair[1], 1);
-	util_close(&pair[1]);
-	step();
-	assert_int_equal(hear_u64(&fe, VHOST_SET_BACKEND_REQ_FD), 0);
-	assert_int_equal(recv(pair[0], bytes, 1, MSG_DONTWAIT), -1); /* kept open: its end would be ours */
-	assert_int_equal(errno, EAGAIN);
-	say_u64(&fe, VHOST_SET_FEATURES, fe.features);
-	uint64_t table[5] = {1, GUEST_AT, GUEST_BYTES, USER_AT, 0};
-	say(fe.sock, VHOST_SET_MEM_TABLE, FLAG_NEED, table, sizeof(table), &fe.mem.fd, 1);
-	step();
-	assert_int_equal(hear_u64(&fe, VHOST_SET_MEM_TABLE), 0);
-	for (uint32_t i = 0; i < 2; i++) {
-		driver_of(&fe, i);
-		say_ring(&fe, i, 0);
-		say_state(&fe, VHOST_SET_VRING_ENABLE, i, 1);
-	}
-	step();
-	memset(bytes, 7, 100);
-	guest_send(&(struct offload){}, bytes, 100, (uint32_t[]){0});
-	step();
-	assert_int_equal(owner.n_frames, 1);
-	assert_int_equal(driver_used(&fe.rings[1], NULL), 0);
-	util_close(&pair[0]);
-	finish();
-}
-
 static void test_no_protocol_features(void **state)
 {
 	connect_pair();
@@ -1290,7 +1246,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_offers),
-		cmocka_unit_test(test_uml_order),
 		cmocka_unit_test(test_no_protocol_features),
 		cmocka_unit_test(test_messages_in_crumbs),
 		cmocka_unit_test(test_from_guest),

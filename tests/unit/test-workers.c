@@ -26,6 +26,7 @@
 #define WINDOW        60000 /* that the guest offers */
 #define CONNS_MAX     32
 #define TIMEOUT_MS    60000
+#define AWAY_MS       150 /* before any timer of the gateway's */
 #define FORWARD_PORT  7 /* of the guest */
 #define SERVICE_BYTES 4000
 
@@ -50,6 +51,8 @@ struct conn {
 static struct conn conns[CONNS_MAX];
 static unsigned int n_conns;
 static uint64_t n_datagrams_heard;
+/* A guest that was away for long finds what a timer sent again meanwhile, up to where its buffers ended. */
+static uint64_t looked_ms, gaps_until_ms;
 
 static uint8_t pattern(uint64_t place, unsigned int which)
 {
@@ -163,6 +166,7 @@ static void start(uint64_t features, uint32_t n_flows_max)
 	memset(n_back, 0, sizeof(n_back));
 	n_conns = 0;
 	n_datagrams_heard = 0;
+	looked_ms = gaps_until_ms = 0;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 	make_workers(n_flows_max);
 	make_port(fds[0]);
@@ -328,7 +332,11 @@ static void hear_segment(unsigned int queue, uint32_t remote_be, const struct tc
 	if (n == 0)
 		return;
 	/* No gap: nothing is lost, and a flow's frames are on one queue. Text again is a timer's doing. */
-	assert_true(tcp_seq_le(t->seq, c->rcv_nxt));
+	if (tcp_seq_lt(c->rcv_nxt, t->seq)) {
+		assert_true(looked_ms < gaps_until_ms);
+		c->ack_due = true;
+		return;
+	}
 	uint32_t skip = c->rcv_nxt - t->seq;
 	for (size_t i = skip; i < n; i++)
 		assert_int_equal(data[i], pattern(c->n_heard++, which));
@@ -362,6 +370,11 @@ static void hear_frame(unsigned int queue, const uint8_t *frame, size_t n)
 /* What the back end gave back, and what it brought. */
 static void run_guest(void)
 {
+	uint64_t before_ms = looked_ms;
+
+	looked_ms = now_ms();
+	if (before_ms && looked_ms - before_ms > AWAY_MS)
+		gaps_until_ms = looked_ms + TIMEOUT_MS / 4;
 	for (unsigned int queue = 0; queue < N_PAIRS; queue++) {
 		unsigned int tx = 2 * queue + 1, rx = 2 * queue;
 		uint32_t used;

@@ -2,6 +2,7 @@
 """A real guest under QEMU, driven through its serial console (tests/vm/lib/guest/init says how) and QMP."""
 import collections
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -9,10 +10,10 @@ import socket
 import subprocess
 import time
 
-from world import Failure, expect
+from world import SKIP, Failure, expect
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../.."))
-BOOT_S = 60
+BOOT_S = 120
 APPEND = ("console=ttyS0 quiet loglevel=1 mitigations=off nokaslr random.trust_cpu=on panic=-1 8250.nr_uarts=1 "
           "no_timer_check")  # which fails under TCG when this machine has more to do
 
@@ -26,6 +27,7 @@ def run_prefix():
     return [] if vmlan() == "qemu" else [vmlan(), "run", "--"]
 
 
+@functools.cache
 def folder():
     """Builds kernel and initramfs where that is needed."""
     built = subprocess.run([os.path.join(TOP, "tests/vm/lib/build-guest")], stdout=subprocess.PIPE, check=True)
@@ -85,7 +87,7 @@ class Guest:
         self.process = self.serial = self._qmp = None
         self.events = []
         self._pending = b""
-        self._next_id = 0
+        self._next_id, self._told = 0, ""
 
     def start(self):
         """Starts QEMU and waits until the guest's init runs; the seconds that took."""
@@ -107,7 +109,7 @@ class Guest:
 
     def _connect(self, path):
         """Connects to a socket that QEMU makes as it starts. A QEMU that is to daemonize has gone by then."""
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while True:
             status = self.process.poll()
             expect(status in (None, 0), f"{self.name}: QEMU ended with status {status} before it ran")
@@ -123,12 +125,14 @@ class Guest:
     def _line(self, deadline):
         while b"\n" not in self._pending:
             left = deadline - time.monotonic()
-            expect(left > 0, f"{self.name}: the guest said nothing more in time")
+            expect(left > 0, f"{self.name}: the guest said nothing more in time; last it was told {self._told!r}")
             self.serial.settimeout(left)
             try:
                 data = self.serial.recv(65536)
             except socket.timeout:
                 continue
+            except ConnectionResetError:
+                data = b""
             expect(data, f"{self.name}: QEMU closed the guest's serial console")
             self._pending += data
         line, self._pending = self._pending.split(b"\n", 1)
@@ -137,9 +141,10 @@ class Guest:
     def begin(self, command):
         """Starts a command line in the guest; finish() waits for it. One at a time."""
         self._next_id += 1
+        self._told = command
         self.serial.sendall(f"{self._next_id} {command}\n".encode())
 
-    def finish(self, timeout_s=30, on_line=None):
+    def finish(self, timeout_s=60, on_line=None):
         lines, deadline = [], time.monotonic() + timeout_s
         output, end = f"@@{self._next_id}| ", f"@@{self._next_id}= "
         while True:
@@ -152,11 +157,11 @@ class Guest:
                     on_line(line)
             lines.append(line)
 
-    def run(self, command, timeout_s=30, on_line=None):
+    def run(self, command, timeout_s=60, on_line=None):
         self.begin(command)
         return self.finish(timeout_s, on_line)
 
-    def check(self, command, timeout_s=30):
+    def check(self, command, timeout_s=60):
         """The output of a command that must succeed."""
         result = self.run(command, timeout_s)
         if result.status != 0:
@@ -166,7 +171,7 @@ class Guest:
     def lease(self, interface="eth0"):
         """Asks for a lease and puts it into effect; what the guest's hook said of it."""
         self.check(f"ip link set {interface} up")
-        said = self.check(f"udhcpc -q -n -t 20 -T 1 -i {interface} -s /sbin/lease", 40)
+        said = self.check(f"udhcpc -q -n -t 20 -T 1 -i {interface} -s /sbin/lease", 90)
         leases = [line for line in said.split("\n") if line.startswith("lease ")]
         expect(leases, f"{self.name}: udhcpc got no lease: {said}")
         return leases[-1]
@@ -191,16 +196,27 @@ class Guest:
             self.events.append(json.loads(self._qmp.readline()))
         self.events.clear()
 
-    def power_off(self, timeout_s=20):
+    def power_off(self, timeout_s=60):
         """Powers the guest off; the exit status of what was started."""
         self.serial.sendall(b"0 sync; poweroff -f\n")
         return self.wait(timeout_s)
 
-    def wait(self, timeout_s=20):
+    def wait(self, timeout_s=60):
         try:
             return self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             raise Failure(f"{self.name}: {os.path.basename(self.command[0])} still runs") from None
+
+
+def qemu10():
+    """QEMU 10, unpacked where the system's own is older; None, and it says why, where there is none to be had."""
+    built = subprocess.run([os.path.join(TOP, "tests/vm/lib/build-qemu10")], stdout=subprocess.PIPE, check=False,
+                           text=True)
+    if built.returncode == SKIP:
+        print(f"without QEMU 10: {built.stdout.strip()}")
+        return None
+    expect(built.returncode == 0, f"build-qemu10: {built.stdout}")
+    return built.stdout.strip().split("\n")[-1]
 
 
 def need(*programs):

@@ -167,7 +167,7 @@ class World:
                 continue
 
     @staticmethod
-    def wait_for(condition, what, timeout_s=10):
+    def wait_for(condition, what, timeout_s=30):
         """Waits until a condition holds; what names it, or is a function that does."""
         end = time.monotonic() + timeout_s
         while not condition():
@@ -192,7 +192,7 @@ class World:
                 found[int(pid)] = (name, int(fields[11]) + int(fields[12]))
         return found
 
-    def wait_for_the_end(self, timeout_s=10):
+    def wait_for_the_end(self, timeout_s=30):
         """Waits until no vmlan and no QEMU runs here any more."""
         self.wait_for(lambda: not self.running(), lambda: f"the end of {self.running()}", timeout_s)
 
