@@ -122,13 +122,12 @@ def has_notes():
     return 'to let' in vmlan('status', 'lab').stdout
 
 
-def helped(lab, said, cut_off=True):
+def helped(lab, said):
     """What it says is typed, and guests are served, and there is nothing more to say."""
     lines = notes(said)
     check(lines, 'nothing is said: ' + said)
     with guests(lab, 2) as (a, b):
-        if cut_off:
-            check(is_cut_off(a), 'the firewall does not drop: the test is none')
+        check(is_cut_off(a), 'the firewall does not drop: the test is none')
         for line in lines:
             must('sh', '-c', 'set -e; ' + line)
         is_served(lab, a, b)
@@ -235,8 +234,8 @@ def test_ufw(lab):
             check('ufw route allow in on lab' in said, said)
             typed = helped(lab, said)
             must('ufw', 'reload')
-            with guests(lab, 2) as (a, b):
-                is_served(lab, a, b)
+            with guests(lab, 1) as (a,):
+                check(ping(a.dhcp().net, SERVER) == 0, 'no way out after a reload')
             for command in typed:
                 must('sh', '-c', command.replace('ufw route allow', 'ufw route delete allow')
                      .replace('ufw allow', 'ufw delete allow'))
@@ -274,8 +273,10 @@ class Firewalld:
         self.daemon.wait(60)
 
 
-def zone_of(dev='lab'):
-    return sh('firewall-cmd', '--get-zone-of-interface=' + dev)[1].strip()
+def zone_of():
+    """As firewalld's rules have it, which takes less time than to ask it."""
+    m = re.search(r'iifname "lab" goto filter_IN_(\w+)', sh('nft', 'list', 'table', 'inet', 'firewalld')[1])
+    return m.group(1) if m else 'no zone'
 
 
 def test_firewalld(lab):
@@ -289,8 +290,7 @@ def test_firewalld(lab):
             check('reach all services' in said and zone_of() == 'trusted', '%s: %s' % (zone_of(), said))
             check(status() == {}, str(status()))
             is_served(lab, a, b)
-            for again in (reload, lambda: must('firewall-cmd', '--complete-reload'),
-                          lambda: (daemon.stop(), daemon.start())):
+            for again in (reload, lambda: (daemon.stop(), daemon.start())):
                 again()
                 wait_for('the zone', lambda: zone_of() == 'trusted', seconds=30)
                 wait_for('a way out', lambda: ping(a.net, SERVER, timeout=0.5) == 0)
