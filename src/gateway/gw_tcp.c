@@ -14,6 +14,7 @@
 #define POOL_LOW           8
 #define KEEP_TRIES         9
 #define KEEP_AGAIN_MS      75000
+#define RTO_WHOLE_MS       2000 /* from here on all that the window allows is sent again: a NIC may take notice of no less */
 #define SOCKET_EVENTS      (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 
 /* Options of every TCP socket. Listeners pass most on to what they accept; the rest is set here. */
@@ -524,7 +525,7 @@ void gw_tcp_work(struct gateway *g, struct flow *f)
 	if (s->flags & GW_TCP_OUT_READY)
 		reopen_window(g, f);
 	else if ((s->flags & GW_TCP_ACK_DUE) && !(s->flags & GW_TCP_GUEST_FIN) &&
-			(s->rcv_nxt - s->rcv_looked >= 16384 || s->rcv_adv - s->rcv_nxt < 16384))
+			(s->rcv_nxt - s->rcv_looked >= 16384 || s->rcv_adv - s->rcv_nxt < MAX(16384u, (uint32_t)g->c.mtu)))
 		gw_tcp_update_window(g, f);
 	if (!gw_tcp_push(g, f))
 		return;
@@ -609,6 +610,8 @@ static void rto_timer(struct gateway *g, struct flow *f)
 	}
 	back_off(s);
 	gw_tcp_rewind(g, f);
+	if (s->rto_ms >= RTO_WHOLE_MS)
+		s->cwnd = 0;
 	if (s->snd_wnd == 0)
 		gw_tcp_probe(g, f); /* it shrank to nothing: what was sent is asked about, not sent again */
 	else if (!gw_tcp_push(g, f))

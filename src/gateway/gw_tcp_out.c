@@ -66,36 +66,42 @@ static const struct offload plain_tcp = {
 	.csum_offset = TCP_CSUM_OFFSET,
 };
 
-static void send_bare(struct gateway *g, struct flow *f, uint32_t seq, uint8_t flags)
+static bool send_bare(struct gateway *g, struct flow *f, uint32_t seq, uint8_t flags)
 {
 	uint8_t head[GW_TCP_HEAD_BYTES + 8];
 	struct wr w = wr_of(head, sizeof(head));
 	struct port *p = gw_port(g, f);
 
 	if (!p)
-		return;
+		return false;
 	emit_head(g, f, &w, seq, flags, 0);
 	struct iovec v = {head, sizeof(head) - w.left};
-	if (port_send(p, &v, 1, v.iov_len, &plain_tcp) == 0 && (flags & TCP_ACK))
-		f->tcp.flags &= ~(uint32_t)GW_TCP_ACK_DUE;
+	return port_send(p, &v, 1, v.iov_len, &plain_tcp) == 0;
 }
 
 void gw_tcp_send_flags(struct gateway *g, struct flow *f, uint8_t flags)
 {
-	send_bare(g, f, flags & TCP_SYN ? f->tcp.iss : f->tcp.snd_nxt, flags);
+	if (send_bare(g, f, flags & TCP_SYN ? f->tcp.iss : f->tcp.snd_nxt, flags) && (flags & TCP_ACK))
+		f->tcp.flags &= ~(uint32_t)GW_TCP_ACK_DUE;
 }
 
+/* A guest does not look at the acknowledgement and the window of what begins before the octet that it expects
+ * (RFC 9293, 3.10.7.4), and after a rewind snd_nxt may: it would not hear that its window has opened. What it expects
+ * is at most snd_max; if its window has shrunk since, what lies behind that is not looked at either. */
 void gw_tcp_send_ack(struct gateway *g, struct flow *f)
 {
-	/* Not where sending goes on after a rewind: that is old to a guest which has had it. */
-	send_bare(g, f, f->tcp.snd_max, TCP_ACK);
+	struct flow_tcp *t = &f->tcp;
+	uint32_t edge = t->snd_una + t->snd_wnd;
+
+	if (send_bare(g, f, tcp_seq_lt(edge, t->snd_max) ? edge : t->snd_max, TCP_ACK))
+		t->flags &= ~(uint32_t)GW_TCP_ACK_DUE;
 }
 
 void gw_tcp_probe(struct gateway *g, struct flow *f)
 {
 	/* An old sequence number: the guest must answer with an acknowledgement (RFC 9293, 3.10.7.4), and
 	 * says its window in it. */
-	send_bare(g, f, f->tcp.snd_una - 1, TCP_ACK);
+	(void)send_bare(g, f, f->tcp.snd_una - 1, TCP_ACK);
 }
 
 void gw_tcp_refuse(struct gateway *g, const struct gw_pkt *k, const struct tcp *t)
@@ -118,9 +124,9 @@ void gw_tcp_refuse(struct gateway *g, const struct gw_pkt *k, const struct tcp *
 	/* RFC 9293, 3.10.7.1 */
 	f.tcp.rcv_nxt = f.tcp.rcv_adv = t->seq + n;
 	if (t->flags & TCP_ACK)
-		send_bare(g, &f, t->ack, TCP_RST);
+		(void)send_bare(g, &f, t->ack, TCP_RST);
 	else
-		send_bare(g, &f, 0, TCP_RST | TCP_ACK);
+		(void)send_bare(g, &f, 0, TCP_RST | TCP_ACK);
 }
 
 /* Of a socket's room, what may be offered: each buffer of its queue costs more than its bytes. */
@@ -179,7 +185,10 @@ void gw_tcp_update_window(struct gateway *g, struct flow *f)
 	/* Never back, and not by crumbs (RFC 9293, 3.8.6.2.2). A third of the buffer, at which the kernel says
 	 * that there is room, is always enough to open a closed window. */
 	uint32_t least = MIN(MIN((uint32_t)t->mss, limit / 8), most / 2);
-	if (tcp_seq_lt(t->rcv_adv, edge) && edge - t->rcv_adv >= least)
+	/* Nor may a crumb be held back that a guest waits for with a segment larger than what is open. */
+	uint32_t enough = MIN((uint32_t)g->c.mtu - (IP4_HEADER_BYTES + TCP_HEADER_BYTES), most / 2);
+	bool waited_for = t->rcv_adv - t->rcv_nxt < enough && room >= enough;
+	if (tcp_seq_lt(t->rcv_adv, edge) && (edge - t->rcv_adv >= least || waited_for))
 		t->rcv_adv = edge;
 }
 
@@ -273,7 +282,8 @@ static void send_fin(struct gateway *g, struct flow *f)
 	if (!(t->flags & (GW_TCP_GUEST_FIN | GW_TCP_FIN_SENT)))
 		t->flags |= GW_TCP_CLOSED_FIRST;
 	t->flags |= GW_TCP_HOST_EOF | GW_TCP_FIN_SENT;
-	send_bare(g, f, t->snd_nxt, TCP_FIN | TCP_ACK);
+	if (send_bare(g, f, t->snd_nxt, TCP_FIN | TCP_ACK) && t->snd_nxt == t->snd_max)
+		t->flags &= ~(uint32_t)GW_TCP_ACK_DUE;
 	t->snd_nxt++;
 	t->snd_max = tcp_seq_lt(t->snd_max, t->snd_nxt) ? t->snd_nxt : t->snd_max;
 }
@@ -296,16 +306,19 @@ static bool commit(struct gateway *g, struct flow *f, struct port *p, struct roo
 		t->flags |= GW_TCP_NO_ROOM;
 		return false;
 	}
-	if (tcp_seq_lt(t->snd_nxt, t->snd_max))
+	if (tcp_seq_lt(t->snd_nxt, t->snd_max)) {
 		g->n.tcp_retransmits++;
-	else if (!(t->flags & GW_TCP_TIMING)) {
-		t->flags |= GW_TCP_TIMING;
-		t->rtt_seq = t->snd_nxt;
-		t->rtt_at_ms = gw_now(g);
+	} else {
+		/* Of what is sent again the guest may look at nothing. */
+		t->flags &= ~(uint32_t)GW_TCP_ACK_DUE;
+		if (!(t->flags & GW_TCP_TIMING)) {
+			t->flags |= GW_TCP_TIMING;
+			t->rtt_seq = t->snd_nxt;
+			t->rtt_at_ms = gw_now(g);
+		}
 	}
 	t->snd_nxt += (uint32_t)n;
 	t->snd_max = tcp_seq_lt(t->snd_max, t->snd_nxt) ? t->snd_nxt : t->snd_max;
-	t->flags &= ~(uint32_t)GW_TCP_ACK_DUE;
 	g->n.tcp_to_guest_bytes += n;
 	return true;
 }

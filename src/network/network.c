@@ -432,8 +432,13 @@ int network_load(struct host *h, const char *name, struct network *ret, struct n
 
 int network_look(struct host *h, struct network *n, struct network_error *e)
 {
+	int r;
+
 	*e = (struct network_error){0};
-	return look_around(h, n, e);
+	r = look_around(h, n, e);
+	if (r == -EPERM)
+		r = network_add_note(n, "only root can see what other firewalls do");
+	return r;
 }
 
 static int compare_names(const void *a, const void *b)

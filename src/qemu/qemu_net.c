@@ -140,7 +140,7 @@ static int parse_net_part(struct qemu_part *p, struct qemu_error *e)
 	bool is_ours = false;
 	int r;
 
-	if (kind == QEMU_PART_OTHER)
+	if (kind == QEMU_PART_OTHER || !p->value)
 		return 0;
 	p->kind = kind;
 	if (kind == QEMU_PART_MOVED)

@@ -171,15 +171,18 @@ static bool check_neighbours(const struct joiner *j, const char *id, char why[QE
 	for (unsigned int i = 0; i < j->line->n_parts; i++) {
 		const struct qemu_part *p = &j->line->parts[i];
 		_cleanup_(qemu_opts_done) struct qemu_opts o = {0};
+		const char *first, *type;
 
 		if (!qemu_part_is_option(p, "object", "netdev"))
 			continue;
-		parse_either(p->value, strcmp(p->name, "netdev") == 0 ? "type" : "qom-type", &o);
+		first = strcmp(p->name, "netdev") == 0 ? "type" : "qom-type";
+		parse_either(p->value, first, &o);
 		if (!names(&o, id))
 			continue;
 		if (strcmp(p->name, "netdev") == 0)
 			return qemu_because(why, "it is on a hub");
-		return qemu_because(why, "QEMU has no %.40s for it", o.v[0].value);
+		type = qemu_opts_value(&o, first);
+		return qemu_because(why, "QEMU has no %.40s for it", type ? type : "such object");
 	}
 	return true;
 }

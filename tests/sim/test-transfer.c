@@ -347,6 +347,23 @@ static void test_small_ring(void **state)
 		}
 }
 
+/* A NIC that stands still until it has seen a hundred frames, as one whose driver lost its place in the ring: a segment
+ * or two at a time would never wake it. */
+static void test_stuck_ring(void **state)
+{
+	struct loser stuck = {.first = 200, .last = 299};
+	struct world *w = world_new(&(struct world_config){
+		.seed = seed++, .what = "stuck ring", .to_guest = {.delay_ms = 1, .lost = loser_lost, .ctx = &stuck}});
+	struct world_conn x;
+
+	world_open(w, 0, (struct peer_tcp_config){.rcvbuf_bytes = 100000, .wscale = 7}, (struct fake_plan){0}, 0, 2000000,
+		&x);
+	world_finish(&x, 10000);
+	assert_int_equal(stuck.n_lost, 100);
+	world_expect_idle(w);
+	world_free(w);
+}
+
 /* A cable that also cuts frames short, in the gateway's own fault port, and one without room. */
 static void test_fault(void **state)
 {
@@ -388,6 +405,7 @@ int main(void)
 		cmocka_unit_test(test_urgent),
 		cmocka_unit_test(test_no_room),
 		cmocka_unit_test(test_small_ring),
+		cmocka_unit_test(test_stuck_ring),
 		cmocka_unit_test(test_fault),
 	};
 

@@ -192,6 +192,44 @@ static void test_lost_update(void **state)
 	}
 }
 
+/* The window opens while what the guest has, and whose acknowledgement was lost, waits to be sent again in part: the
+ * guest hears of it at once, and not by asking when its persist timer has gone. */
+static void test_update_after_rewind(void **state)
+{
+	for (unsigned int no_peek_off = 0; no_peek_off < 2; no_peek_off++) {
+		static struct loser loser;
+		struct peer_tcp_config config = guest_default;
+		struct fake_plan plan = {.sndbuf_bytes = 30000,
+			.far_rcvbuf_bytes = 30000,
+			.app = {.recv = {.stop_at = 5000, .resume_ms = 30500},
+				.send = {.stop_at = 1, .resume_ms = 29900, .rate = 1400}}};
+		struct world_conn x;
+
+		loser = (struct loser){.mask = TCP_SYN, .flags = 0, .first = UINT32_MAX};
+		struct world *w = world_new(&(struct world_config){.seed = 445,
+			.what = "window update after a rewind",
+			.no_peek_off = no_peek_off,
+			.to_guest = {.delay_ms = 1},
+			.from_guest = {.delay_ms = 1, .lost = loser_lost, .ctx = &loser}});
+		config.rcvbuf_bytes = 10000;
+		config.no_wscale = true;
+		config.app.recv = (struct app_pace){.stop_at = 1, .resume_ms = 32000};
+		world_open(w, 0, config, plan, 200000, 9801, &x);
+		world_pass(w, 29500);
+		loser.n_seen = 0;
+		loser.first = 1;
+		loser.last = UINT32_MAX;
+		world_pass(w, 1500);
+		world_find(&x);
+		sim_check(&w->sim, x.guest->rcv_nxt == 9802 && x.guest->seen.n_again_bytes > 2000, "%llu, %llu again",
+			(unsigned long long)x.guest->rcv_nxt, (unsigned long long)x.guest->seen.n_again_bytes);
+		sim_check(&w->sim, x.guest->snd_wnd > 0, "the guest has not heard of the window");
+		loser.first = UINT32_MAX;
+		world_finish(&x, MINUTE_MS);
+		world_free(w);
+	}
+}
+
 /* A guest that stands still in the middle of everything: its frames are not taken, its clock stops. */
 static void pause_guest(bool up, bool down, bool no_peek_off, unsigned int n_queue, uint64_t for_ms)
 {
@@ -406,6 +444,7 @@ int main(void)
 		cmocka_unit_test(test_both_stop),
 		cmocka_unit_test(test_acks_at_zero_window),
 		cmocka_unit_test(test_lost_update),
+		cmocka_unit_test(test_update_after_rewind),
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_gone),
 		cmocka_unit_test(test_pause_any_time),

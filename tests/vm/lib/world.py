@@ -32,6 +32,7 @@ HTTP_PORT, SINK_PORT, SOURCE_PORT, SUM_PORT, ECHO_PORT = 80, 5001, 5002, 5003, 7
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x10000000, 0x20000000, 0x40000000
 MS_BIND, MS_REC = 0x1000, 0x4000
+MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 PR_SET_PDEATHSIG = 1
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -264,7 +265,7 @@ def contain(function):
             try:
                 status = _middle(function, tmp)
             finally:
-                shutil.rmtree(tmp, ignore_errors=True)  # here, for a caller that was killed
+                _remove(tmp)  # here, for a caller that was killed
                 sys.stdout.flush()
                 os._exit(status)
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -273,6 +274,16 @@ def contain(function):
         return os.waitstatus_to_exitcode(os.waitpid(middle, 0)[1])
     finally:
         shutil.rmtree(tmp, ignore_errors=True)
+
+
+def _remove(tmp):
+    """Removes a world's folder. What is mounted in it is let go of first, so that it keeps what it has; /proc, which
+    would tell, may be another world's by now."""
+    for folder, folders, files in os.walk(tmp):
+        for name in folders + files:
+            while libc.umount2(os.fsencode(os.path.join(folder, name)), MNT_DETACH | UMOUNT_NOFOLLOW) == 0:
+                pass
+    shutil.rmtree(tmp, ignore_errors=True)
 
 
 def _middle(function, tmp):
