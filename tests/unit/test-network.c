@@ -407,6 +407,11 @@ static void test_firewall_rules(void **state)
 		LIST(CHAIN("firewalld", "filter_FORWARD", "forward") RULE(
 			"firewalld", "filter_IN", IIF("lab") ", {\"goto\": {\"target\": \"x\"}}")),
 		0, 0);
+	/* Its older back end, among the chains of iptables. */
+	assert_firewall(&x,
+		LIST(CHAIN("filter", "INPUT_ZONES", "") CHAIN("filter", "FORWARD", "forward")
+				RULE("filter", "FORWARD", "{\"reject\": null}")),
+		1, 1);
 	finish(&x);
 }
 
