@@ -94,7 +94,7 @@ def test_recovery(lab):
 
     def half_down():
         good('up', 'lab')
-        check(traced('sendto', 20, 'down', 'lab'), 'down was not killed')
+        check(traced('sendto', 10, 'down', 'lab'), 'down was not killed')
 
     sweep('up', half_up, up_and_down, ('sendto', 'rename'))
     sweep('down', half_up, down, ('sendto', 'unlink', 'rmdir'))

@@ -8,9 +8,12 @@ firewalld, ufw and systemd-resolved are those of the distribution's packages, un
 bus of their own. For Docker stand the rules that dockerd makes, by the iptables that it uses: dockerd itself would want
 containerd and cgroups, and only its rules matter here."""
 
+import pwd
+
 from natlib import *
 
 OTHERS = os.path.join(ROOT, 'build/others/root')
+OVERLAY = ('mount', '-t', 'overlay', 'overlay', '-o', 'lowerdir=%s/usr:/usr' % OTHERS, '/usr')
 FORWARD = ('--hostfwd', 'tcp::5022-192.168.150.2:22', '--reserve', '52:54:00:00:03:00=192.168.150.2')
 
 # dockerd 24 on a host without containers.
@@ -45,7 +48,7 @@ def unpacked():
     """Their files where they look for them, in our own file systems."""
     if os.path.exists('/etc/ufw'):
         return
-    must('mount', '-t', 'overlay', 'overlay', '-o', 'lowerdir=%s/usr:/usr' % OTHERS, '/usr')
+    must(*OVERLAY)
     for name in ('ufw', 'default', 'firewalld'):
         shutil.copytree(os.path.join(OTHERS, 'etc', name), '/etc/' + name, dirs_exist_ok=True)
     for path in glob.glob('/usr/share/ufw/*.*') + glob.glob('/usr/share/ufw/iptables/*'):  # as its postinst does
@@ -319,9 +322,11 @@ def test_resolved(lab):
     """The host finds guests by name, and all else as before."""
     with bus():
         os.makedirs('/run/systemd/resolve', exist_ok=True)
-        with open('/etc/passwd', 'a') as f:
-            f.write('systemd-resolve:x:997:997::/:/usr/sbin/nologin\n')
-        os.chown('/run/systemd/resolve', 997, 997)
+        with open('/etc/passwd', 'r+') as f:
+            if 'systemd-resolve:' not in f.read():
+                f.write('systemd-resolve:x:997:997::/:/usr/sbin/nologin\n')
+        user = pwd.getpwnam('systemd-resolve')
+        os.chown('/run/systemd/resolve', user.pw_uid, user.pw_gid)
         with open('/etc/resolv.conf', 'w') as f:
             f.write('nameserver 127.0.0.53\n')
         daemon = subprocess.Popen(['/usr/lib/systemd/systemd-resolved'], stderr=subprocess.DEVNULL)
@@ -371,4 +376,6 @@ if __name__ == '__main__':
                                  text=True, check=False)
         if fetched.returncode != 0:
             skip('ufw, firewalld and systemd-resolved cannot be had: ' + fetched.stderr.strip().split('\n')[-1])
+    if os.environ.get('VMLAN_LAB') and sh('unshare', '--mount', *OVERLAY)[0] != 0:
+        skip('no file system overlay here, for what is not installed')
     run_nat([v for k, v in list(globals().items()) if k.startswith('test_')])
