@@ -74,6 +74,8 @@ Result = collections.namedtuple("Result", "status lines")
 class Guest:
     """One QEMU. prefix is what runs it (vmlan run --, or nothing), network its network options."""
 
+    _told = ""  # the last command
+
     def __init__(self, world, network, prefix=None, name="guest", extra=(), accel=None,
                  qemu="qemu-system-x86_64"):
         self.world, self.name = world, name
@@ -87,7 +89,7 @@ class Guest:
         self.process = self.serial = self._qmp = None
         self.events = []
         self._pending = b""
-        self._next_id, self._told = 0, ""
+        self._next_id = 0
 
     def start(self):
         """Starts QEMU and waits until the guest's init runs; the seconds that took."""
