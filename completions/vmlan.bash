@@ -45,12 +45,16 @@ _vmlan()
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
+	--tftp)
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		return
+		;;
 	--mode)
 		mapfile -t COMPREPLY < <(compgen -W "nat" -- "$cur")
 		return
 		;;
 	--net | --host | --dns | --dhcpstart | --dhcpend | --hostname | --dnssearch | --domainname | --mtu | --queues | \
-		--busy-poll-us | --name | --hostfwd | --reserve | --bridge | --ipv6-net)
+		--busy-poll-us | --name | --hostfwd | --reserve | --bridge | --ipv6-net | --bootfile)
 		return
 		;;
 	esac

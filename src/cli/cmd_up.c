@@ -29,6 +29,8 @@ SETTER(dhcpstart, "dhcpstart")
 SETTER(dhcpend, "dhcpend")
 SETTER(dns, "dns")
 SETTER(domainname, "domainname")
+SETTER(tftp, "tftp")
+SETTER(bootfile, "bootfile")
 SETTER(mtu, "mtu")
 SETTER(hostfwd, "hostfwd")
 SETTER(reserve, "reserve")
@@ -47,6 +49,8 @@ static const struct cli_option options[] = {
 	{"domainname", 0, "DOMAIN", "the guests' domain [NETWORK.internal]", set_domainname},
 	{"ipv6-net", 0, "ADDR/64", "the IPv6 network [a private one, behind NAT]", set_net6},
 	{"no-ipv6", 0, NULL, "IPv4 only", FLAG(no_ipv6)},
+	{"tftp", 0, "FOLDER", "serve its files by TFTP", set_tftp},
+	{"bootfile", 0, "FILE", "what guests boot by PXE: a file of --tftp, or a URL", set_bootfile},
 	{"mtu", 0, "BYTES", "576 to 65520 [1500]", set_mtu},
 	{"bridge", 0, "NAME", "the bridge's name [the network's]", set_bridge},
 	{"stp", 0, NULL, "take part in the spanning tree protocol", FLAG(stp)},
@@ -79,6 +83,19 @@ static int print_plan(const struct network *n)
 		(void)printf("  %s\n", text);
 	}
 	return net_cmd_finish();
+}
+
+/* How this host itself gets at guests' names, where nothing does it by itself. */
+static void print_names(const struct network *n)
+{
+	char a[INET_ADDRSTRLEN];
+
+	for (unsigned int i = 0; i < n->n_steps; i++)
+		if (n->steps[i].kind == &step_resolved)
+			return;
+	(void)printf("%s: guests are NAME.%s; this host has not been told so: nslookup NAME.%s %s\n",
+		n->conf.name, n->conf.domainname, n->conf.domainname,
+		inet_ntop(AF_INET, &n->conf.host_be, a, sizeof(a)));
 }
 
 /* What concerns a person who has just brought the network up. */
@@ -157,6 +174,7 @@ static int bring_up(const struct cli_verb *v, struct host *h, const struct net_c
 		status = print_plan(&n);
 	} else {
 		print_network(&n);
+		print_names(&n);
 		status = net_cmd_finish();
 		store_path(c->name, STORE_SUPERVISOR, path);
 		if (h->ops->supervisor_find(h, path, &supervisor) == 0)

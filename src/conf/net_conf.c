@@ -185,6 +185,54 @@ static bool emit_domainname(const struct net_conf *c, unsigned int i, char ret[N
 	return once(i, c->domainname[0]);
 }
 
+/* Text that stands in dnsmasq's configuration as it is. */
+static bool is_plain(const char *value, struct conf_error *e)
+{
+	for (const char *p = value; *p; p++)
+		if (*p <= ' ' || *p > '~' || strchr("\"',#\\", *p))
+			return conf_fail(e, (size_t)(p - value), 1,
+				"has no blanks, quotes, commas, '#', '\\' or letters beyond ASCII");
+	return true;
+}
+
+static bool set_tftp(struct net_conf *c, const char *value, struct conf_error *e)
+{
+	size_t n = strlen(value);
+
+	if (value[0] != '/' || n >= NET_PATH_BYTES)
+		return conf_fail(
+			e, 0, n, "the folder is an absolute path of at most %d bytes", NET_PATH_BYTES - 1);
+	if (!is_plain(value, e))
+		return false;
+	memcpy(c->tftp, value, n + 1);
+	return true;
+}
+
+static bool emit_tftp(const struct net_conf *c, unsigned int i, char ret[NET_VALUE_BYTES])
+{
+	(void)snprintf(ret, NET_VALUE_BYTES, "%s", c->tftp);
+	return once(i, c->tftp[0]);
+}
+
+static bool set_bootfile(struct net_conf *c, const char *value, struct conf_error *e)
+{
+	size_t n = strlen(value);
+
+	if (n == 0 || n >= NET_BOOTFILE_BYTES)
+		return conf_fail(e, 0, n, "a file's name or an address has 1 to %d characters",
+			NET_BOOTFILE_BYTES - 1);
+	if (!is_plain(value, e))
+		return false;
+	memcpy(c->bootfile, value, n + 1);
+	return true;
+}
+
+static bool emit_bootfile(const struct net_conf *c, unsigned int i, char ret[NET_VALUE_BYTES])
+{
+	(void)snprintf(ret, NET_VALUE_BYTES, "%s", c->bootfile);
+	return once(i, c->bootfile[0]);
+}
+
 static bool set_mtu(struct net_conf *c, const char *value, struct conf_error *e)
 {
 	return user_conf_parse_mtu(value, &c->mtu, e);
@@ -301,6 +349,8 @@ static const struct key keys[] = {
 	{"ipv6-net", set_net6, emit_net6},
 	{"no-ipv6", set_no_ipv6, emit_no_ipv6},
 	{"domainname", set_domainname, emit_domainname},
+	{"tftp", set_tftp, emit_tftp},
+	{"bootfile", set_bootfile, emit_bootfile},
 	{"mtu", set_mtu, emit_mtu},
 	{"stp", set_stp, emit_stp},
 	{"isolated", set_isolated, emit_isolated},

@@ -10,10 +10,12 @@
 
 #include "user_conf.h"
 
-#define NET_NAME_BYTES   IFNAMSIZ /* a name is also the bridge's, unless that is named */
-#define NET_FORWARDS_MAX 256
-#define NET_RESERVES_MAX 1024
-#define NET_VALUE_BYTES  320 /* the longest value in text */
+#define NET_NAME_BYTES     IFNAMSIZ /* a name is also the bridge's, unless that is named */
+#define NET_FORWARDS_MAX   256
+#define NET_RESERVES_MAX   1024
+#define NET_PATH_BYTES     256
+#define NET_BOOTFILE_BYTES 128 /* as long as DHCP's field */
+#define NET_VALUE_BYTES    320 /* the longest value in text */
 
 enum net_mode {
 	NET_MODE_NAT,
@@ -55,7 +57,9 @@ struct net_conf {
 	uint32_t dns_be;      /* 0: the host's own address, where ours answers */
 	struct in6_addr net6; /* a /64; all zeroes: to be derived, unless no_ipv6 */
 	char domainname[USER_NAME_BYTES];
-	uint16_t mtu; /* 0: 1500 */
+	char tftp[NET_PATH_BYTES];         /* absolute, or empty: none is served */
+	char bootfile[NET_BOOTFILE_BYTES]; /* what guests are told to boot, or empty */
+	uint16_t mtu;                      /* 0: 1500 */
 	bool isolated, restricted, no_ipv6, stp;
 	bool adopted;                 /* the bridge is another's, and is there */
 	struct net_forward *forwards; /* heap */

@@ -55,6 +55,7 @@ struct host_bridge {
 struct host_identity {
 	char boot_id[40];
 	uint64_t netns; /* inode */
+	bool is_first;  /* that of process 1, where the host's own services are */
 };
 
 struct host_table {
@@ -103,8 +104,9 @@ struct host_ops {
 	int (*table_del)(struct host *h, const char *name);
 	/* Whether a table of such rules could be made now; makes none. */
 	int (*table_check)(struct host *h, const char *rules);
-	/* All rules of all tables as libnftables writes them in JSON; heap. */
-	int (*ruleset)(struct host *h, char **ret);
+	/* The rules of all tables whose names do not begin so, as libnftables writes them in JSON: an object
+	 * for each table, one after the other; heap. */
+	int (*ruleset)(struct host *h, const char *but, char **ret);
 
 	/* Ends what is still translated so: packets of such connections are as any other's from now on. */
 	int (*dnat_end)(struct host *h, const struct host_dnat *d);

@@ -316,6 +316,7 @@ static int identity(struct host *h, struct host_identity *ret)
 
 	(void)snprintf(ret->boot_id, sizeof(ret->boot_id), "%s", boot ? boot->value : "boot");
 	ret->netns = netns ? strtoull(netns->value, NULL, 10) : 1;
+	ret->is_first = true;
 	return leave(f, 0);
 }
 
@@ -406,7 +407,7 @@ static int table_check(struct host *h, const char *rules)
 	return leave(f, find(f, "host", "no-nat") ? -ENOENT : 0);
 }
 
-static int ruleset(struct host *h, char **ret)
+static int ruleset(struct host *h, const char *but, char **ret)
 {
 	ENTER(h);
 	*ret = must(strdup(f->ruleset ? f->ruleset : "{\"nftables\": []}"));

@@ -42,7 +42,7 @@ int host_table_find(struct host *h, const char *name, struct host_table *ret);
 int host_table_put(struct host *h, const char *name, const char *mark, const char *rules);
 int host_table_del(struct host *h, const char *name);
 int host_table_check(struct host *h, const char *rules);
-int host_ruleset(struct host *h, char **ret);
+int host_ruleset(struct host *h, const char *but, char **ret);
 void host_tables_done(struct host_linux *l);
 
 /* host_conntrack.c */

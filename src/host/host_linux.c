@@ -31,6 +31,7 @@ static int identity(struct host *h, struct host_identity *ret)
 		return -errno;
 	(void)snprintf(ret->boot_id, sizeof(ret->boot_id), "%.*s", (int)strcspn(text, "\n"), text);
 	ret->netns = st.st_ino;
+	ret->is_first = stat("/proc/1/ns/net", &st) == 0 && st.st_ino == ret->netns;
 	return 0;
 }
 

@@ -7,6 +7,10 @@
  * The library is loaded when it is first needed: it brings four others, which every engine of a user-mode
  * network would start with and hold in memory for nothing. */
 #include <dlfcn.h>
+#include <netinet/in.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/capability.h>
 #include <nftables/libnftables.h>
 #include <stdio.h>
@@ -17,7 +21,8 @@
 
 static const struct siphash_key digest_key = {{0x766d6c616e746162, 0x6c65646967657374}};
 
-#define LIBRARY "libnftables.so.1"
+#define LIBRARY    "libnftables.so.1"
+#define LIST_TRIES 8
 
 /* The functions that are used of it, under their own names. */
 #define FUNCTIONS(X)                                                                                         \
@@ -179,12 +184,97 @@ int host_table_check(struct host *h, const char *rules)
 	return r;
 }
 
-int host_ruleset(struct host *h, char **ret)
+/* The commands that list each table whose name does not begin so. */
+struct listing {
+	const char *but;
+	char *text; /* heap; a line each */
+	bool failed;
+};
+
+static int on_table(const struct nlmsghdr *m, void *ctx)
 {
-	int r = run(h, "list ruleset", NFT_CTX_OUTPUT_JSON);
+	const struct nfgenmsg *g = mnl_nlmsg_get_payload(m);
+	const char *family = g->nfgen_family == NFPROTO_INET   ? "inet"
+			     : g->nfgen_family == NFPROTO_IPV4 ? "ip"
+			     : g->nfgen_family == NFPROTO_IPV6 ? "ip6"
+							       : NULL;
+	struct listing *l = ctx;
+	const struct nlattr *a;
+
+	mnl_attr_for_each(a, m, sizeof(*g))
+	{
+		const char *name = mnl_attr_get_payload(a);
+		char *grown;
+
+		if (!family || mnl_attr_get_type(a) != NFTA_TABLE_NAME ||
+			mnl_attr_validate(a, MNL_TYPE_NUL_STRING) < 0 ||
+			strncmp(name, l->but, strlen(l->but)) == 0)
+			continue;
+		if (asprintf(&grown, "%slist table %s %s\n", l->text, family, name) < 0) {
+			l->failed = true;
+			continue;
+		}
+		free(l->text);
+		l->text = grown;
+	}
+	return MNL_CB_OK;
+}
+
+/* By netlink, since libnftables fetches all rules of all tables to say what tables there are. */
+static int list_tables(const char *but, char **ret)
+{
+	int r = -EINTR;
+
+	for (unsigned int i = 0; r == -EINTR && i < LIST_TRIES; i++) { /* tables changed meanwhile */
+		struct listing l = {.but = but, .text = strdup("")};
+		struct netlink nl = {0};
+		union netlink_request q;
+		struct nfgenmsg *g;
+
+		r = l.text ? netlink_open_protocol(&nl, NETLINK_NETFILTER) : -ENOMEM;
+		if (r == 0) {
+			struct nlmsghdr *m = netlink_begin(
+				&nl, &q, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, NLM_F_DUMP);
+
+			g = mnl_nlmsg_put_extra_header(m, sizeof(*g));
+			g->version = NFNETLINK_V0;
+			r = netlink_talk(&nl, &q, on_table, &l);
+		}
+		netlink_close(&nl);
+		r = r == 0 && l.failed ? -ENOMEM : r;
+		if (r == 0)
+			*ret = TAKE_PTR(l.text);
+		free(l.text);
+	}
+	return r;
+}
+
+/* Table by table, since those of other networks are many and of no interest. One that has gone meanwhile is
+ * no error. */
+int host_ruleset(struct host *h, const char *but, char **ret)
+{
+	_cleanup_free_ char *commands = NULL, *text = strdup("");
+	char *next, *grown;
+	int r = list_tables(but, &commands);
 
 	if (r < 0)
-		return r;
-	*ret = strdup(nft.nft_ctx_get_output_buffer(host_linux_of(h)->nft));
-	return *ret ? 0 : -ENOMEM;
+		return host_failed(h, r, "cannot see what tables of rules there are");
+	if (!text)
+		return -ENOMEM;
+	for (char *command = strtok_r(commands, "\n", &next); command;
+		command = strtok_r(NULL, "\n", &next)) {
+		r = run(h, command, NFT_CTX_OUTPUT_JSON);
+		if (r == -ENOENT)
+			continue;
+		if (r < 0)
+			return r;
+		if (asprintf(&grown, "%s%s\n", text, nft.nft_ctx_get_output_buffer(host_linux_of(h)->nft)) <
+			0)
+			return -ENOMEM;
+		free(text);
+		text = grown;
+	}
+	h->error[0] = '\0';
+	*ret = TAKE_PTR(text);
+	return 0;
 }

@@ -364,7 +364,8 @@ static void check_firewalls(const struct doctor *d)
 		found(&f, DOCTOR_UNKNOWN, "%s", e.text);
 	else if (added)
 		found(&f, DOCTOR_OK,
-			"Docker's FORWARD drops; networks have rules of their own in DOCKER-USER");
+			"a firewall that drops has a place for networks: Docker's DOCKER-USER, a zone of "
+			"firewalld's");
 	if (r < 0 || added)
 		d->tell(d->ctx, &f);
 	if (r == 0 && (n.n_notes > 0 || !added))

@@ -11,7 +11,7 @@
 #include "store.h"
 
 #define LEASE_HOURS           12
-#define LEASES_MAX            4096
+#define LEASES_MAX            4096 /* not fewer for a small range: leases of a larger one may be on file */
 #define DNS_PORT              53
 #define MTU_DEFAULT           1500
 #define POOL6_FIRST           0x1000
@@ -37,7 +37,6 @@ static void put_ipv6(FILE *f, const struct net_conf *c)
 
 static void put(FILE *f, const struct net_conf *c, uint16_t dns_port)
 {
-	uint32_t n_leases = ntohl(c->dhcp_end_be) - ntohl(c->dhcp_start_be) + 1;
 	char a[INET_ADDRSTRLEN], b[INET_ADDRSTRLEN], m[INET_ADDRSTRLEN], hosts[HOST_PATH_BYTES];
 
 	store_path(c->name, STORE_HOSTS, hosts);
@@ -45,9 +44,9 @@ static void put(FILE *f, const struct net_conf *c, uint16_t dns_port)
 		"# Made by vmlan for the network %s; changes are lost.\n"
 		"interface=%s\nexcept-interface=lo\nbind-dynamic\npid-file\nlog-facility=-\nquiet-dhcp\n"
 		"no-hosts\ndomain-needed\nbogus-priv\nexpand-hosts\nno-ping\n"
-		"dhcp-authoritative\ndhcp-lease-max=%u\ndhcp-leasefile=%s/%s/leases\n"
+		"dhcp-authoritative\ndhcp-lease-max=%d\ndhcp-leasefile=%s/%s/leases\n"
 		"dhcp-hostsfile=%s\n",
-		c->name, c->bridge, MIN(n_leases * 2, (uint32_t)LEASES_MAX), NETWORK_LIB_DIR, c->name, hosts);
+		c->name, c->bridge, LEASES_MAX, NETWORK_LIB_DIR, c->name, hosts);
 	(void)fprintf(f, "domain=%s\nlocal=/%s/\n", c->domainname, c->domainname);
 	(void)fprintf(f, "dhcp-range=%s,%s,%s,%dh\n", ADDR_TEXT(c->dhcp_start_be, a),
 		ADDR_TEXT(c->dhcp_end_be, b), ADDR_TEXT(c->mask_be, m), LEASE_HOURS);
@@ -56,6 +55,10 @@ static void put(FILE *f, const struct net_conf *c, uint16_t dns_port)
 	(void)fprintf(f, "dhcp-option=option:dns-server,%s\n", c->dns_be ? ADDR_TEXT(c->dns_be, a) : a);
 	if (dns_port != DNS_PORT)
 		(void)fprintf(f, "port=%u\n", dns_port);
+	if (c->tftp[0]) /* all of a transfer from one port, as rules know it */
+		(void)fprintf(f, "enable-tftp\ntftp-root=%s\ntftp-single-port\n", c->tftp);
+	if (c->bootfile[0])
+		(void)fprintf(f, "dhcp-boot=%s\n", c->bootfile);
 	if (!c->no_ipv6)
 		put_ipv6(f, c);
 }

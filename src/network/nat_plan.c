@@ -220,6 +220,7 @@ int nat_plan(struct host *h, struct network *n, struct network_error *e)
 {
 	bool added;
 	uint16_t dns_port = DNS_PORT;
+	char addr[INET_ADDRSTRLEN];
 	int r = choose(h, n, e);
 
 	if (r == 0)
@@ -241,6 +242,11 @@ int nat_plan(struct host *h, struct network *n, struct network_error *e)
 		r = add_file(n, STORE_DNSMASQ, nat_dnsmasq_conf(&n->conf, dns_port));
 	if (r == 0)
 		r = add_file(n, STORE_HOSTS, nat_hosts(&n->conf));
+	if (r == 0 && !n->conf.adopted && resolved_is_there(h))
+		r = network_add_step(n, &step_resolved,
+			json_pack("{ssssss}", "dev", n->conf.bridge, "addr",
+				inet_ntop(AF_INET, &n->conf.host_be, addr, sizeof(addr)), "domain",
+				n->conf.domainname));
 	if (r == 0)
 		r = network_add_step(n, &step_supervisor, json_pack("{ss}", "dev", n->conf.bridge));
 	if (r < 0)

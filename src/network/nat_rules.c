@@ -62,22 +62,23 @@ static void put_guard(FILE *f, const struct names *n)
 
 static void put_input(FILE *f, const struct net_conf *c, const struct names *n)
 {
+	const char *tftp = c->tftp[0] ? ", 69" : "";
 	unsigned int dns = n->dns_port;
 
 	(void)fprintf(f,
 		"chain input {\n"
 		"type filter hook input priority filter; policy accept;\n"
-		"iifname \"%s\" udp dport { 67, %u } accept\n"
+		"iifname \"%s\" udp dport { 67, %u%s } accept\n"
 		"iifname \"%s\" tcp dport %u accept\n"
-		"iifname != { \"lo\", \"%s\" } ip daddr %s meta l4proto { tcp, udp } th dport { 67, %u } "
+		"iifname != { \"lo\", \"%s\" } ip daddr %s meta l4proto { tcp, udp } th dport { 67, %u%s } "
 		"drop\n",
-		n->dev, dns, n->dev, dns, n->dev, n->host, dns);
+		n->dev, dns, tftp, n->dev, dns, n->dev, n->host, dns, tftp);
 	if (n->ipv6)
 		(void)fprintf(f,
 			"iifname \"%s\" udp dport 547 accept\n"
 			"iifname != { \"lo\", \"%s\" } ip6 daddr %s meta l4proto { tcp, udp } th dport { %u, "
-			"547 } drop\n",
-			n->dev, n->dev, n->host6, dns);
+			"547%s } drop\n",
+			n->dev, n->dev, n->host6, dns, tftp);
 	if (c->restricted)
 		(void)fprintf(f,
 			"iifname \"%s\" meta l4proto { icmp, ipv6-icmp } accept\n"

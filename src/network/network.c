@@ -22,13 +22,12 @@ static struct step_ctx ctx_of(struct host *h, const struct network *n)
 	return (struct step_ctx){.host = h, .network = n->conf.name, .mark = n->mark};
 }
 
-/* What a step said, what the host said, and what the number means, as far as they say anything new. */
+/* What a step said, and why: in the host's words, or else what the number means. */
 static int step_error(struct network_error *e, const struct step_ctx *c, int r)
 {
-	const char *host = c->host->error;
+	const char *why = c->host->error[0] ? c->host->error : strerror(-r);
 
-	return plan_fail(e, r, NULL, "%.300s%s%.180s: %s", c->why[0] ? c->why : host,
-		c->why[0] && host[0] ? ": " : "", c->why[0] ? host : "", strerror(-r));
+	return plan_fail(e, r, NULL, "%.180s%s%.300s", c->why, c->why[0] ? ": " : "", why);
 }
 
 static void lock_release_p(struct host **h)

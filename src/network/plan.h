@@ -35,3 +35,7 @@ bool plan_port_taken(struct host *h, const char *table, uint32_t addr_be, unsign
 /* firewall.c: other firewalls of the host: steps and notes for what they drop. Steps that are there already
  * are not added again. ret_added: whether any was. */
 int firewall_plan(struct host *h, struct network *n, bool *ret_added, struct network_error *e);
+/* Whether systemd-resolved serves this host, and answers. */
+bool resolved_is_there(struct host *h);
+/* Whether firewalld's rules name an interface: 1, 0, -errno; -ENOENT: there are none of firewalld. */
+int firewalld_has_dev(struct host *h, const char *dev);

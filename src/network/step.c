@@ -10,7 +10,8 @@ const char *const step_state_names[] = {
 static_assert(ARRAY_SIZE(step_state_names) == STEP_STATE_MAX, "every state has a name");
 
 static const struct step_kind *const kinds[] = {&step_bridge, &step_sysctl, &step_link_up, &step_address,
-	&step_table, &step_file, &step_forwarding, &step_supervisor, &step_docker, &step_adopt};
+	&step_table, &step_file, &step_forwarding, &step_supervisor, &step_docker, &step_adopt,
+	&step_firewalld, &step_resolved};
 
 const struct step_kind *step_kind_find(const char *name)
 {

@@ -53,7 +53,7 @@ struct step_kind {
 };
 
 extern const struct step_kind step_bridge, step_sysctl, step_link_up, step_address, step_table, step_file,
-	step_forwarding, step_supervisor, step_docker, step_adopt;
+	step_forwarding, step_supervisor, step_docker, step_adopt, step_firewalld, step_resolved;
 
 const struct step_kind *step_kind_find(const char *name);
 void step_done(struct step *s);

@@ -34,12 +34,15 @@
 #define SETTLE_MS        50   /* rules are looked at when nothing has changed for so long */
 #define SETTLE_MAX_MS    1000 /* or since the first change */
 #define BUSY_MS          200  /* another has the lock */
-#define RESTART_MIN_MS   100  /* pauses before dnsmasq is started again */
+#define RETRY_MS         1000 /* a step was not to be put back: a firewall that is starting does not answer yet */
+#define RETRIES_MAX      30
+#define RESTART_MIN_MS   100 /* pauses before dnsmasq is started again */
 #define RESTART_MAX_MS   10000
 #define STEADY_MS        10000 /* having run for so long, it may fail anew */
 #define START_TIMEOUT_MS 10000
-#define TAKEN_MS         3000 /* how long a port may stay taken: of a supervisor that was killed, dnsmasq is yet to end */
-#define TAKEN_AGAIN_MS   50
+#define TAKEN_MS                                                                                             \
+	3000 /* how long a port may stay taken: of a supervisor that was killed, dnsmasq is yet to end */
+#define TAKEN_AGAIN_MS 50
 
 struct supervisor {
 	struct host *host;
@@ -47,14 +50,16 @@ struct supervisor {
 	struct dnsmasq dnsmasq;
 	int lock_fd, signal_fd, rules_fd, links_fd, log_fd, ready_fd;
 	size_t log_bytes;
-	char line[256]; /* the last whole line of dnsmasq's */
+	char line[256]; /* of dnsmasq's, as it comes */
 	size_t line_bytes;
+	char said[256];      /* its last whole line, but for that it fails, which comes after the reason */
 	unsigned int bridge; /* its index */
 	bool started;        /* dnsmasq has said so */
 	uint64_t start_ms;   /* when dnsmasq was, or is to be, started */
 	uint64_t begin_ms;   /* when it was for the first time */
 	uint64_t pause_ms;
 	uint64_t check_ms, check_last_ms; /* when to look at the rules, and by when; 0: no need */
+	unsigned int n_retries;           /* since rules changed */
 };
 
 static void say(struct supervisor *s, const char *text)
@@ -157,6 +162,8 @@ static void read_dnsmasq(struct supervisor *s)
 		}
 		s->line[s->line_bytes] = '\0';
 		s->line_bytes = 0;
+		if (!strstr(s->line, "FAILED to start up"))
+			memcpy(s->said, s->line, sizeof(s->said));
 		if (!s->started && strstr(s->line, "started, version "))
 			on_started(s);
 	}
@@ -166,17 +173,21 @@ static void read_dnsmasq(struct supervisor *s)
 static int on_dnsmasq_end(struct supervisor *s)
 {
 	uint64_t now_ms = clock_now_ms();
-	char text[320];
+	char text[480];
 
 	read_dnsmasq(s);
 	dnsmasq_stop(&s->dnsmasq);
-	if (s->ready_fd >= 0 && now_ms - s->begin_ms < TAKEN_MS && strstr(s->line, strerror(EADDRINUSE))) {
+	if (s->ready_fd >= 0 && now_ms - s->begin_ms < TAKEN_MS && strstr(s->said, strerror(EADDRINUSE))) {
 		s->start_ms = now_ms + TAKEN_AGAIN_MS;
 		return 0;
 	}
 	if (s->ready_fd >= 0) {
-		(void)snprintf(
-			text, sizeof(text), "dnsmasq ended: %s", s->line[0] ? s->line : "is it installed?");
+		(void)snprintf(text, sizeof(text), "dnsmasq ended: %s%s",
+			s->said[0] ? s->said : "is it installed?",
+			strstr(s->said, "DHCP server socket")
+				? "; another DHCP server has port 67 of all interfaces (a dnsmasq that has "
+				  "bind-dynamic in its configuration does not)"
+				: "");
 		say(s, text);
 		return -1;
 	}
@@ -188,8 +199,11 @@ static int on_dnsmasq_end(struct supervisor *s)
 	return 0;
 }
 
-static void mend_steps(struct supervisor *s, struct network *n)
+/* Whether all is in order. */
+static bool mend_steps(struct supervisor *s, struct network *n)
 {
+	bool good = true;
+
 	for (unsigned int i = 0; i < n->n_steps; i++) {
 		struct step *step = &n->steps[i];
 		struct step_ctx c = {.host = s->host, .network = n->conf.name, .mark = n->mark};
@@ -205,7 +219,9 @@ static void mend_steps(struct supervisor *s, struct network *n)
 			note(s, "%s: %s: %s", what, c.why, strerror(-r));
 		else if (store_save(s->host, n) < 0)
 			note(s, "cannot write the record");
+		good = good && r >= 0;
 	}
+	return good;
 }
 
 /* Not ready yet, or at work on by another: later. */
@@ -227,7 +243,8 @@ static void check_rules(struct supervisor *s)
 				note(s, "other firewalls cannot be seen: %s", e.text);
 			else if (added && store_save(s->host, &n) < 0)
 				note(s, "cannot write the record");
-			mend_steps(s, &n);
+			if (!mend_steps(s, &n) && s->n_retries++ < RETRIES_MAX)
+				s->check_ms = s->check_last_ms = clock_now_ms() + RETRY_MS;
 		}
 		network_done(&n);
 	}
@@ -242,6 +259,7 @@ static void on_rules(struct supervisor *s)
 	(void)snprintf(own, sizeof(own), "%s%s", NETWORK_TABLE_PREFIX, s->network.conf.name);
 	if (!watch_rules_read(s->rules_fd, NETWORK_TABLE_PREFIX, own))
 		return;
+	s->n_retries = 0;
 	if (!s->check_last_ms)
 		s->check_last_ms = now_ms + SETTLE_MAX_MS;
 	s->check_ms = MIN(now_ms + SETTLE_MS, s->check_last_ms);

@@ -5,6 +5,7 @@ with a veth on the bridge, and the state of the host before and after.
 /run and /var/lib are the test's own, since they are where vmlan keeps what it knows."""
 
 import contextlib
+import difflib
 import functools
 import glob
 import json
@@ -15,12 +16,14 @@ import subprocess
 from netlib import *
 
 UDHCPC_SCRIPT = '''#!/bin/sh
-echo "EVENT $1 ip=$ip mask=$mask router=$router dns=$dns mtu=$mtu domain=$domain lease=$lease"
+echo "EVENT $1 ip=$ip mask=$mask router=$router dns=$dns mtu=$mtu domain=$domain lease=$lease boot=$boot_file from=$siaddr"
 [ "$1" = bound ] || exit 0
-ip addr flush dev "$interface" scope global
+ip -4 addr flush dev "$interface"
 ip addr add "$ip/$mask" dev "$interface"
 ip route replace default via "$router"
 '''
+
+SO_RCVBUFFORCE = 33
 
 # What changes by itself.
 VOLATILE_SYSCTLS = re.compile(r'conntrack_count|tcp_fastopen_key|/proc/sys/net/ipv4/route/|conntrack_buckets'
@@ -72,14 +75,14 @@ def sysctls():
     return found
 
 
-def processes():
-    """Command lines of what runs here, but for zombies, sleepers that hold namespaces, and ourselves."""
+def processes(ours=True):
+    """Command lines of our servers, or of all that runs here but for zombies and what holds the test's namespaces."""
     found = []
     for path in glob.glob('/proc/[0-9]*/cmdline'):
         with contextlib.suppress(OSError):
             with open(path, 'rb') as f:
                 line = f.read().replace(b'\0', b' ').decode(errors='replace')
-            if 'dnsmasq' in line or 'supervise' in line:
+            if line.startswith(('dnsmasq ', 'vmlan supervise ')) if ours else line and 'sleep infinity' not in line:
                 found.append(line)
     return sorted(found)
 
@@ -103,7 +106,7 @@ def snapshot():
         'routes': must('ip', '-j', 'route', 'show', 'table', 'all'),
         'routes6': must('ip', '-6', '-j', 'route', 'show', 'table', 'all'),
         'sysctls': sysctls(),
-        'processes': processes(),
+        'processes': processes(ours=False),
         'files': sorted(f for f in glob.glob('/run/vmlan*/**', recursive=True)) + glob.glob('/run/.*vmlan*'),
     }
 
@@ -116,6 +119,8 @@ def difference(before, after):
             continue
         if isinstance(a, dict):
             said += ['%s: %r -> %r' % (k, a.get(k), b.get(k)) for k in sorted({*a, *b}) if a.get(k) != b.get(k)]
+        elif isinstance(a, str):
+            said += [key, *difflib.unified_diff(a.split('\n'), b.split('\n'), lineterm='')]
         else:
             said.append('%s: %s -> %s' % (key, a, b))
     return '\n'.join(said)
@@ -218,6 +223,55 @@ def ask_udp(net, addr, port, timeout=2, bind=None, family=socket.AF_INET):
         except OSError:
             return None
     return words[0], int(words[1])
+
+
+class Crowd:
+    """Many DHCP clients behind one port, all at once: whole frames, each from a MAC of its own."""
+
+    def __init__(self, guest, n):
+        self.sock = guest.net.raw('eth0')
+        self.sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
+        self.macs = [struct.pack('!HI', 0x5254, 0x01000000 + i) for i in range(n)]
+        self.leased = {}
+
+    def send(self, mac, kind, options=b''):
+        options = b'\x35\x01' + bytes([kind]) + options + b'\xff'
+        dhcp = struct.pack('!BBBBIHH16s16s192sI', 1, 1, 6, 0, int.from_bytes(mac[2:], 'big'), 0, 0, b'', mac, b'',
+                           0x63825363) + options
+        udp = struct.pack('!HHHH', 68, 67, 8 + len(dhcp), 0) + dhcp
+        ip = struct.pack('!BBHHHBBH4s4s', 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, bytes(4), b'\xff' * 4)
+        ip = ip[:10] + struct.pack('!H', csum(ip)) + ip[12:]
+        with contextlib.suppress(BlockingIOError):  # full: it is sent again
+            self.sock.send(b'\xff' * 6 + mac + b'\x08\x00' + ip + udp)
+
+    def answers(self, seconds):
+        """(mac, kind, address, server) of each reply until there are none for so long."""
+        while select.select([self.sock], [], [], seconds)[0]:
+            frame = self.sock.recv(2048)
+            if frame[12:14] != b'\x08\x00' or frame[23] != 17 or frame[34:38] != b'\x00\x43\x00\x44':
+                continue
+            dhcp = frame[42:]
+            kind = re.search(rb'\x35\x01(.)', dhcp[240:], re.S)
+            server = re.search(rb'\x36\x04(.{4})', dhcp[240:], re.S)
+            if kind and server:
+                yield dhcp[28:34], kind.group(1)[0], dhcp[16:20], server.group(1)
+
+    def lease_all(self, seconds=30):
+        end = time.monotonic() + seconds
+        while (left := [m for m in self.macs if m not in self.leased]) and time.monotonic() < end:
+            for mac in left:
+                self.send(mac, 1)
+            for mac, kind, addr, server in self.answers(0.3):
+                if kind == 2 and mac not in self.leased:
+                    self.send(mac, 3, b'\x32\x04' + addr + b'\x36\x04' + server)
+                elif kind == 5:
+                    self.leased[mac] = socket.inet_ntoa(addr)
+                if len(self.leased) == len(self.macs):
+                    break
+        return self.leased
+
+    def close(self):
+        self.sock.close()
 
 
 def run_nat(tests):

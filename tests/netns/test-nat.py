@@ -135,6 +135,108 @@ def test_ipv6(lab):
             check(seen[0] == HOST_OUT6, 'seen as %s' % (seen,))
 
 
+def test_routed_ipv6(lab):
+    """A global prefix is not masqueraded; and nothing comes in unasked there either."""
+    net6 = '2001:db8:77::'
+    lab.router.ip('-6', 'route', 'add', net6 + '/64', 'via', HOST_OUT6)
+    try:
+        with network('--ipv6-net', net6 + '/64'), guests(lab, 1) as (vm,):
+            addr = ask_dhcp6(vm)
+            check(addr.startswith(net6), 'DHCPv6 gives ' + addr)
+            vm.net.ip('addr', 'add', addr + '/64', 'dev', 'eth0', 'nodad')
+            wait_for('a default route', lambda: 'default' in vm.net.ip('-6', 'route'))
+            Echo(lab.server, 7777, '::', socket.AF_INET6)
+            Echo(vm.net, 7778, '::', socket.AF_INET6)
+            for ask in (ask_tcp, ask_udp):
+                seen = ask(vm.net, SERVER6, 7777, bind=(addr, 0), family=socket.AF_INET6)
+                check(seen and seen[0] == addr, 'seen as %s' % (seen,))
+            check(ask_tcp(lab.server, addr, 7778, timeout=1, family=socket.AF_INET6) is None, 'reached from outside')
+            leases = json.loads(good('leases', 'lab', '--json'))
+            check(addr in [x['addr'] for x in leases], 'not listed: %s' % leases)
+    finally:
+        lab.router.ip('-6', 'route', 'del', net6 + '/64')
+
+
+def ask_dhcp6(vm):
+    """An address by DHCPv6: a Solicit with rapid commit, and the Reply to it."""
+    wait_for('a link-local address', lambda: re.search(r'inet6 fe80\S+ scope link\s*\n', vm.net.ip('-6', 'addr')))
+    duid = b'\x00\x03\x00\x01' + bytes.fromhex(vm.mac.replace(':', ''))
+    options = (struct.pack('!HH', 1, len(duid)) + duid + struct.pack('!HH', 14, 0) + struct.pack('!HHH', 8, 2, 0) +
+               struct.pack('!HHIII', 3, 12, 1, 0, 0))
+    with vm.net.inside():
+        index = socket.if_nametoindex('eth0')
+    with vm.net.udp('::', 546, socket.AF_INET6, timeout=1) as s:
+        for _ in range(10):
+            s.sendto(b'\x01abc' + options, ('ff02::1:2', 547, 0, index))
+            with contextlib.suppress(socket.timeout):
+                said = s.recv(2048)
+                at = said.find(struct.pack('!HH', 5, 24))  # an address, in the IA that was asked for
+                check(said[:4] == b'\x07abc' and at > 0, 'not what was asked for: %s' % said.hex())
+                return socket.inet_ntop(socket.AF_INET6, said[at + 4:at + 20])
+    raise Failure('no answer by DHCPv6')
+
+
+def test_options(lab):
+    """What guests are told, and what the bridge is."""
+    def link():
+        return json.loads(must('ip', '-j', '-d', 'link', 'show', 'br7'))[0]
+
+    def bridge():
+        data = link()['linkinfo']['info_data']
+        return data['stp_state'], data['forward_delay']
+
+    with network('--bridge', 'br7', '--net', '10.77.0.0/16', '--host', '10.77.9.9', '--dhcpstart', '10.77.8.8',
+                 '--dhcpend', '10.77.8.8', '--dns', '9.9.9.9', '--domainname', 'x.example', '--mtu', '1400'):
+        with guests(lab, 1, 'br7') as (vm,):
+            check((vm.ip, vm.mask, vm.router, vm.dns, vm.domain, vm.mtu) == (
+                '10.77.8.8', '16', '10.77.9.9', '9.9.9.9', 'x.example', '1400'), vm.log)
+            check(link()['mtu'] == 1400 and bridge() == (0, 0), str(link()))
+            check(ping(vm.net, SERVER) == 0, 'no way out')
+        mac = link()['address']
+    with network('--bridge', 'br7', '--stp'):
+        check(link()['address'] == mac, 'another MAC: ' + mac)
+        check(bridge()[0] == 1, str(bridge()))
+
+
+def test_other_dnsmasq(lab):
+    """One that serves another interface of the host; if it has port 67 of all of them, that is said."""
+    lab.host.ip('link', 'add', 'other0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', str(lab.router.pid))
+    lab.host.ip('addr', 'add', '10.66.0.1/24', 'dev', 'other0')
+    lab.host.ip('link', 'set', 'other0', 'up')
+    lab.router.ip('link', 'set', 'eth0', 'up')
+    command = ['dnsmasq', '--keep-in-foreground', '--conf-file=/dev/null', '--pid-file', '--interface=other0',
+               '--dhcp-range=10.66.0.2,10.66.0.9', '--dhcp-leasefile=/run/other', '--no-resolv',
+               '--address=/there.example/10.66.0.7', '--user=root', '--no-ping']
+
+    def listens():
+        with contextlib.suppress(OSError), lab.host.connect('10.66.0.1', 53):
+            return True
+        return False
+
+    other = subprocess.Popen([*command, '--bind-dynamic'], stderr=subprocess.DEVNULL)
+    try:
+        asked = ('busybox', 'nslookup', '-type=a', 'there.example', '10.66.0.1')
+        wait_for('the other', listens)
+        wait_for('addresses', lambda: 'tentative' not in must('ip', '-6', 'addr'))
+        with network(), guests(lab, 2) as (a, b):
+            check(a.ip.startswith(NET) and a.resolve('vm1.lab.internal') == b.ip, a.log)
+            check('10.66.0.7' in lab.host.must(*asked), "the other's DNS")
+            script = os.path.join(TMP, 'udhcpc')
+            code, out = lab.router.sh('busybox', 'udhcpc', '-f', '-q', '-n', '-i', 'eth0', '-s', script, '-t', '10', '-T', '1')
+            check(code == 0 and 'bound ip=10.66.0.' in out, "the other's DHCP: " + out)
+        other.kill()
+        other.wait()
+        other = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        wait_for('the other', listens)
+        before = snapshot()
+        refused('up', 'lab', says=('port 67', 'bind-dynamic'))
+        expect_same(before, 'after a refusal')
+    finally:
+        other.kill()
+        other.wait()
+        lab.host.ip('link', 'del', 'other0')
+
+
 def test_no_ipv6(lab):
     with network('--no-ipv6'), guests(lab, 1) as (vm,):
         check('inet6' not in must('ip', 'addr', 'show', 'dev', 'lab'), 'the bridge has an IPv6 address')
@@ -194,13 +296,19 @@ def test_forwards(lab):
 
 def test_forward6(lab):
     net6 = 'fd00:1:2:3::'
-    with network('--ipv6-net', net6 + '/64', '--hostfwd', 'tcp:[%s]:5022-[%s9]:22' % (HOST_OUT6, net6)):
-        with guests(lab, 1) as (vm,):
-            vm.net.ip('addr', 'add', net6 + '9/64', 'dev', 'eth0', 'nodad')
-            vm.net.sh('ip', '-6', 'route', 'add', 'default', 'via', 'fe80::1', 'dev', 'eth0')
-            Echo(vm.net, 22, '::', socket.AF_INET6)
-            check(ask_tcp(lab.server, HOST_OUT6, 5022, family=socket.AF_INET6), 'from outside')
-            check(ask_tcp(lab.host, HOST_OUT6, 5022, family=socket.AF_INET6), 'from the host')
+    rules = ('tcp:[%s]:5022-[%%s9]:22' % HOST_OUT6, 'udp::5053-[%s9]:53', 'tcp::8000-8002-[%s9]:9000',
+             'tcp::7000-7002-[%s9]:7000')
+    args = [x for rule in rules for x in ('--hostfwd', rule % net6)]
+    lab.host.sysctl('net.bridge.bridge-nf-call-ip6tables', 0)
+    with network('--ipv6-net', net6 + '/64', *args), guests(lab, 2) as (vm, other):
+        for g, n in ((vm, 9), (other, 8)):
+            g.net.ip('addr', 'add', '%s%d/64' % (net6, n), 'dev', 'eth0', 'nodad')
+            g.net.sh('ip', '-6', 'route', 'add', 'default', 'via', 'fe80::1', 'dev', 'eth0')
+        for port in (22, 53, 7001, 9002):
+            Echo(vm.net, port, '::', socket.AF_INET6)
+        for who in (lab.server, lab.host, other.net, vm.net):
+            for ask, port in ((ask_tcp, 5022), (ask_udp, 5053), (ask_tcp, 8002), (ask_tcp, 7001)):
+                check(ask(who, HOST_OUT6, port, family=socket.AF_INET6), '%d from %s' % (port, name_of(lab, who)))
 
 
 def test_clashes(lab):
@@ -239,6 +347,9 @@ def test_other_resolver(lab):
     with network(), guests(lab, 2) as (a, b):
         check(a.resolve('vm1.lab.internal') == b.ip, 'no DNS')
         check(sh('busybox', 'nslookup', '-type=a', 'vm1.lab.internal', GW)[0] == 0, 'no DNS for the host')
+        with lab.server.udp() as s:
+            s.sendto(b'for the other', (HOST_OUT, 53))
+        check(udp.recv(100) == b'for the other', 'what comes by another interface is redirected')
     udp.close()
     tcp.close()
 
@@ -265,7 +376,10 @@ def test_mending(lab):
             wait_for('the fault to be seen', status)
             good('up', 'lab')
             check(status() == {}, 'after %s: %s' % (' '.join(breakage), status()))
-        check(wait_for('one dnsmasq', lambda: len(processes()) == 2), str(processes()))
+        try:
+            wait_for('one dnsmasq', lambda: len(processes()) == 2)
+        except Failure as e:
+            raise Failure('%s: %s' % (e, processes())) from e
         wait_for('a ping', lambda: ping(vm.net, SERVER) == 0)
         vm.dhcp()
 
@@ -329,6 +443,7 @@ def test_dnsmasq_returns(lab):
 
 def test_changes_at_run_time(lab):
     with network(), guests(lab, 2) as (a, b):
+        first = a.ip
         Echo(a.net, 22)
         good('hostfwd', 'add', 'lab', 'tcp::5022-%s:22' % a.ip)
         check(ask_tcp(lab.server, HOST_OUT, 5022), 'an added forward')
@@ -337,61 +452,36 @@ def test_changes_at_run_time(lab):
         good('hostfwd', 'remove', 'lab', 'tcp::5022-%s:22' % a.ip)
         check(ask_tcp(lab.server, HOST_OUT, 5022, timeout=1) is None, 'a removed forward')
         leases = json.loads(good('leases', 'lab', '--json'))
-        check({(x['id'], x['addr'], x['name']) for x in leases} >= {(g.mac, g.ip, g.name) for g in (a, b)}, str(leases))
+        check({(x['id'], x['addr'], x.get('name')) for x in leases} >= {(g.mac, g.ip, g.name) for g in (a, b)}, str(leases))
         good('reserve', 'add', 'lab', '%s=%s.77,fixed' % (b.mac, NET))
         check(b.dhcp().ip == NET + '.77', b.log)
         check(a.resolve('fixed.lab.internal') == b.ip, 'the name of a reservation')
+        check(a.dhcp().ip == first, 'the lease of another was dropped')
         good('reserve', 'remove', 'lab', b.mac)
         check(good('reserve', 'list', 'lab') == '', 'still listed')
         check(status() == {}, str(status()))
 
 
-def test_docker(lab):
-    """A FORWARD that drops, with the chain that Docker leaves to others; made anew while the network is up."""
-    def docker():
-        for command in ('iptables-nft', 'ip6tables-nft'):
-            for args in (('-N', 'DOCKER-USER'), ('-A', 'DOCKER-USER', '-j', 'RETURN'), ('-P', 'FORWARD', 'DROP'),
-                         ('-I', 'FORWARD', '-j', 'DOCKER-USER')):
-                must(command, *args)
-
-    docker()
-    try:
-        with network('--hostfwd', 'tcp::5022-%s.2:22' % NET, '--reserve', '52:54:00:00:03:00=%s.2' % NET):
-            with guests(lab, 2) as (a, b):
-                Echo(a.net, 22)
-                check(ping(a.net, SERVER) == 0, 'no way out')
-                check(ping(a.net, b.ip) == 0, 'no way to the neighbour')
-                check(ask_tcp(lab.server, HOST_OUT, 5022), 'no way in')
-                check(status() == {}, str(status()))
-                must('nft', 'flush', 'ruleset')
-                docker()
-                wait_for('rules in the new chain', lambda: ping(a.net, SERVER, timeout=0.3) == 0)
-                must('iptables-nft', '-S')
-    finally:
-        for command in ('iptables-nft', 'ip6tables-nft'):
-            check('vmlan' not in must(command, '-S'), 'a rule is left')
-        must('nft', 'flush', 'ruleset')
-
-
-def test_firewall_notes(lab):
-    """What cannot be helped is said, with the command that helps; and the command does."""
-    for make, undo in (
-            (('iptables-nft', '-P', 'FORWARD', 'DROP'), ('nft', 'delete', 'table', 'ip', 'filter')),
-            (('nft', 'add table inet mine; add chain inet mine f { type filter hook forward priority 0; policy drop; }'),
-             ('nft', 'delete', 'table', 'inet', 'mine')),
-            (('nft', 'add table inet mine; add chain inet mine i { type filter hook input priority 0; policy drop; }'),
-             ('nft', 'delete', 'table', 'inet', 'mine'))):
-        must(*make)
-        try:
-            said = vmlan('up', 'lab')
-            check(said.returncode == 0 and 'to let' in said.stderr, said.stderr)
-            note = next(line for line in said.stderr.split('\n') if 'to let' in line)
-            must('sh', '-c', note.partition(': ')[2].rpartition('to let them: ')[2])
-            with guests(lab, 1) as (vm,):
-                check(ping(vm.net, SERVER) == 0, 'no way out after: ' + note)
-            good('down', 'lab')
-        finally:
-            must(*undo)
+def test_pxe(lab):
+    """A boot file is named in the lease, and served to guests alone."""
+    os.makedirs('/run/tftp', exist_ok=True)
+    data = random.randbytes(100000)
+    with open('/run/tftp/pxe.0', 'wb') as f:
+        f.write(data)
+    before = snapshot()
+    refused('up', 'lab', '--tftp', '/nowhere', says='/nowhere')
+    refused('up', 'lab', '--tftp', 'here', status=2, says='absolute')
+    refused('up', 'lab', '--bootfile', 'a,b', status=2, says='commas')
+    expect_same(before, 'after refusals')
+    with network('--tftp', '/run/tftp', '--bootfile', 'pxe.0', '--restrict'), guests(lab, 1) as (vm,):
+        check('boot=pxe.0 from=%s' % GW in vm.log, vm.log)
+        vm.net.must('busybox', 'tftp', '-g', '-r', 'pxe.0', '-l', '/run/got', GW)
+        with open('/run/got', 'rb') as f:
+            check(f.read() == data, 'the file differs')
+        lab.router.ip('route', 'add', NET + '.0/24', 'via', HOST_OUT)
+        code, _ = lab.server.sh('timeout', '2', 'busybox', 'tftp', '-g', '-r', 'pxe.0', '-l', '/run/got2', GW)
+        lab.router.ip('route', 'del', NET + '.0/24')
+        check(code != 0, 'served to outside')
 
 
 def test_leases_last(lab):
@@ -435,6 +525,19 @@ def test_two_at_once(lab):
         check(len(processes()) == 2, str(processes()))
         good('down', 'lab')
         expect_same(before, 'after ' + ' '.join(verbs))
+
+
+def test_full(lab):
+    """250 guests that ask at once all get an address, and names and addresses stay their own."""
+    with contextlib.suppress(OSError):
+        os.unlink('/var/lib/vmlan/lab/leases')
+    with network(), contextlib.closing(Guest(lab)) as port, contextlib.closing(Crowd(port, 250)) as crowd:
+        begin = time.monotonic()
+        leased = crowd.lease_all()
+        check(len(set(leased.values())) == 250, '%d leases' % len(set(leased.values())))
+        print('250 leases in %.0f ms' % ((time.monotonic() - begin) * 1000))
+        listed = {x['id']: x['addr'] for x in json.loads(good('leases', 'lab', '--json'))}
+        check({mac.hex(':'): addr for mac, addr in leased.items()} == listed, '%d are listed' % len(listed))
 
 
 def test_many(lab):

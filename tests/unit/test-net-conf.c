@@ -62,7 +62,8 @@ static void test_round_trip(void **state)
 	static const char *const options[][2] = {{"bridge", "br7"}, {"net", "10.1.2.0/23"},
 		{"host", "10.1.3.254"}, {"dhcpstart", "10.1.2.9"}, {"dhcpend", "10.1.3.200"},
 		{"dns", "1.1.1.1"}, {"ipv6-net", "fd00:1::/64"}, {"domainname", "a.example"}, {"mtu", "9000"},
-		{"stp", "yes"}, {"isolated", "on"}, {"restrict", "y"}, {"hostfwd", "tcp::5022-:22"},
+		{"tftp", "/srv/tftp"}, {"bootfile", "http://10.1.3.254/boot.ipxe"}, {"stp", "yes"},
+		{"isolated", "on"}, {"restrict", "y"}, {"hostfwd", "tcp::5022-:22"},
 		{"hostfwd", "udp:192.0.2.1:53-10.1.2.9:5353"}, {"hostfwd", "::8000-8010-10.1.2.10:9000"},
 		{"hostfwd", "tcp:[2001:db8::1]:80-[fd00:1::5]:8080"},
 		{"reserve", "52:54:00:12:34:56=10.1.2.77"}, {"reserve", "52-54-00-12-34-57=10.1.2.78,web"}};
@@ -122,6 +123,11 @@ static void test_forwards(void **state)
 	refuse(&c, "net", "10.0.0.0/30", 9);
 	refuse(&c, "ipv6-net", "fd00::/48", 6);
 	refuse(&c, "ipv6-net", "fe80::/64", 0);
+	refuse(&c, "tftp", "srv", 0);
+	refuse(&c, "tftp", "/srv/a b", 6);
+	refuse(&c, "tftp", "/srv\nport=1", 4);
+	refuse(&c, "bootfile", "", 0);
+	refuse(&c, "bootfile", "pxe.0,evil", 5);
 	refuse(&c, "nonsense", "1", 0);
 	net_conf_done(&c);
 }

@@ -311,6 +311,15 @@ static void test_changes(void **state)
 	finish(&x);
 }
 
+static unsigned int count_steps(const struct network *n, const struct step_kind *kind)
+{
+	unsigned int found = 0;
+
+	for (unsigned int i = 0; i < n->n_steps; i++)
+		found += n->steps[i].kind == kind;
+	return found;
+}
+
 /* Docker's chain gets rules of ours; for what else drops there are notes, and the network comes up. */
 static void test_firewalls(void **state)
 {
@@ -321,13 +330,10 @@ static void test_firewalls(void **state)
 		" \"hook\": \"forward\", \"policy\": \"drop\"}},"
 		"{\"chain\": {\"family\": \"inet\", \"table\": \"mine\", \"name\": \"in\", \"hook\": "
 		"\"input\","
-		" \"policy\": \"drop\"}},"
-		"{\"chain\": {\"family\": \"inet\", \"table\": \"vmlan_other\", \"name\": \"x\","
-		" \"hook\": \"input\", \"policy\": \"drop\"}}]}";
+		" \"policy\": \"drop\"}}]}\n{\"nftables\": []}\n";
 	struct fixture x = start();
 	struct network_error e;
 	struct network n;
-	unsigned int n_docker = 0;
 
 	assert_int_equal(up(&x, &e), 0);
 	host_fake_ruleset(x.h, rules);
@@ -336,10 +342,7 @@ static void test_firewalls(void **state)
 		assert_int_equal(n.n_notes, 1);
 		assert_non_null(strstr(n.notes[0], "nft insert rule inet mine in iifname lab udp dport"));
 		assert_string_equal(n.steps[n.n_steps - 1].kind->name, "supervisor");
-		n_docker = 0;
-		for (unsigned int i = 0; i < n.n_steps; i++)
-			n_docker += n.steps[i].kind == &step_docker;
-		assert_int_equal(n_docker, 1);
+		assert_int_equal(count_steps(&n, &step_docker), 1);
 		network_done(&n);
 	}
 	assert_all_ok(&x);
@@ -348,6 +351,67 @@ static void test_firewalls(void **state)
 	assert_int_equal(up(&x, &e), 0);
 	assert_int_equal(down(&x), 0);
 	assert_as_before(&x, "firewalls", 0);
+	finish(&x);
+}
+
+#define CHAIN(table, name, hook)                                                                             \
+	"{\"chain\": {\"family\": \"inet\", \"table\": \"" table "\", \"name\": \"" name                     \
+	"\", \"hook\": \"" hook "\", \"policy\": \"accept\"}},"
+#define RULE(table, name, expr)                                                                              \
+	"{\"rule\": {\"family\": \"inet\", \"table\": \"" table "\", \"chain\": \"" name                     \
+	"\", \"expr\": [" expr "]}},"
+#define IIF(dev)                                                                                             \
+	"{\"match\": {\"op\": \"==\", \"left\": {\"meta\": {\"key\": \"iifname\"}}, \"right\": \"" dev "\"}" \
+	"}"
+#define LIST(text) "{\"nftables\": [" text "{}]}"
+
+static void assert_firewall(
+	struct fixture *x, const char *rules, unsigned int n_notes, unsigned int n_firewalld)
+{
+	struct network_error e;
+	struct network n;
+
+	host_fake_ruleset(x->h, rules);
+	assert_int_equal(network_plan(x->h, &x->conf, &n, &e), 0);
+	if (n.n_notes != n_notes || count_steps(&n, &step_firewalld) != n_firewalld)
+		fail_msg("%u notes and %u steps for %s", n.n_notes, count_steps(&n, &step_firewalld), rules);
+	network_done(&n);
+}
+
+/* A rule that takes everything is a drop as a policy is; one that compares something is not; and what is let
+ * from the bridge already is not said. */
+static void test_firewall_rules(void **state)
+{
+	struct fixture x = start();
+
+	assert_firewall(&x,
+		LIST(CHAIN("t", "f", "forward") RULE("t", "f", "{\"counter\": 1}, {\"drop\": null}")), 1, 0);
+	assert_firewall(&x, LIST(CHAIN("t", "f", "output") RULE("t", "f", "{\"reject\": null}")), 1, 0);
+	assert_firewall(&x,
+		LIST(CHAIN("t", "f", "input")
+				RULE("t", "f", "{\"xt\": {\"type\": \"target\", \"name\": \"REJECT\"}}")),
+		1, 0);
+	assert_firewall(
+		&x, LIST(CHAIN("t", "f", "input") RULE("t", "f", IIF("eth0") ", {\"drop\": null}")), 0, 0);
+	assert_firewall(&x, LIST(CHAIN("t", "f", "postrouting") RULE("t", "f", "{\"drop\": null}")), 0, 0);
+	assert_firewall(&x,
+		LIST(CHAIN("t", "f", "forward") RULE("t", "f", IIF("lab") ", {\"accept\": null}")
+				RULE("t", "f", "{\"drop\": null}")),
+		0, 0);
+	/* The zone is trusted, which is worth a note. */
+	assert_firewall(&x,
+		LIST(CHAIN("firewalld", "filter_FORWARD", "forward")
+				RULE("firewalld", "filter_FORWARD", "{\"reject\": null}")),
+		1, 1);
+	assert_firewall(&x,
+		LIST(CHAIN("firewalld", "filter_FORWARD", "forward") RULE(
+			"firewalld", "filter_IN", IIF("lab") ", {\"goto\": {\"target\": \"x\"}}")),
+		0, 0);
+	/* Its older back end, among the chains of iptables. */
+	assert_firewall(&x,
+		LIST(CHAIN("filter", "INPUT_ZONES", "") CHAIN("filter", "FORWARD", "forward")
+				RULE("filter", "FORWARD", "{\"reject\": null}")),
+		1, 1);
 	finish(&x);
 }
 
@@ -663,6 +727,7 @@ int main(void)
 		cmocka_unit_test(test_mending),
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_firewalls),
+		cmocka_unit_test(test_firewall_rules),
 		cmocka_unit_test(test_others),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_shared),
