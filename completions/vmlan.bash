@@ -8,7 +8,12 @@ _vmlan_options()
 
 _vmlan_networks()
 {
-	vmlan ls 2>/dev/null | sed -n '2,$s/ .*//p'
+	vmlan ls 2>/dev/null | sed -n '2,$s/ *nat .*//p'
+}
+
+_vmlan_running()
+{
+	vmlan ls 2>/dev/null | sed -n '2,$s/ *\(guest\|user\) .*//p'
 }
 
 _vmlan_bridges()
@@ -21,7 +26,7 @@ _vmlan()
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} i
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W "run user explain up adopt down ls show status doctor leases hostfwd reserve help version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run user explain up adopt down ls show status doctor leases hostfwd reserve info nic help version" -- "$cur")
 		return
 	fi
 	# Where the guest's or the namespace's command begins, if that is before the cursor.
@@ -49,19 +54,33 @@ _vmlan()
 		return
 		;;
 	--net | --host | --dns | --dhcpstart | --dhcpend | --hostname | --dnssearch | --domainname | --mtu | --queues | \
-		--busy-poll-us | --hostfwd | --reserve | --bridge | --ipv6-net | --bootfile)
+		--busy-poll-us | --name | --hostfwd | --reserve | --bridge | --ipv6-net | --bootfile)
 		return
 		;;
 	esac
 	case $verb in
 	help)
-		mapfile -t COMPREPLY < <(compgen -W "run user explain up adopt down ls show status doctor leases hostfwd reserve help version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run user explain up adopt down ls show status doctor leases hostfwd reserve info nic help version" -- "$cur")
+		;;
+	info)
+		if ((COMP_CWORD == 2)); then
+			mapfile -t COMPREPLY < <(compgen -W "network usernet" -- "$cur")
+		elif ((COMP_CWORD == 3)); then
+			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_running)" -- "$cur")
+		fi
+		;;
+	nic)
+		if ((COMP_CWORD == 2)); then
+			mapfile -t COMPREPLY < <(compgen -W "add remove" -- "$cur")
+		else
+			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_running) user,model=virtio-net-pci" -- "$cur")
+		fi
 		;;
 	hostfwd | reserve)
 		if ((COMP_CWORD == 2)); then
 			mapfile -t COMPREPLY < <(compgen -W "add remove list" -- "$cur")
 		elif ((COMP_CWORD == 3)); then
-			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_networks)" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "$(_vmlan_networks; [[ $verb == hostfwd ]] && _vmlan_running)" -- "$cur")
 		elif [[ ${COMP_WORDS[2]} == remove ]]; then
 			mapfile -t COMPREPLY < <(compgen -W "$(vmlan "$verb" list "${COMP_WORDS[3]}" 2>/dev/null)" -- "$cur")
 		fi

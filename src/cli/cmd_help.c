@@ -47,7 +47,7 @@ void cli_verb_print_help(const struct cli_verb *v)
 static void print_verbs(void)
 {
 	(void)printf(
-		"vmlan %s: networks for KVM/QEMU guests\n\nusage: vmlan VERB [OPTION]...\n\n", VMLAN_VERSION);
+		"vmlan %s: networks for KVM/QEMU guests; usage: vmlan VERB [OPTION]...\n\n", VMLAN_VERSION);
 	for (unsigned int i = 0; i < cli_n_verbs; i++)
 		if (cli_verbs[i]->summary)
 			(void)printf("  %-10s%s\n", cli_verbs[i]->name, cli_verbs[i]->summary);

@@ -21,6 +21,9 @@ struct run {
 	struct cli_line line;
 	struct guest_network *networks; /* heap; plan.n_networks */
 	struct guest_tap *taps;         /* heap; plan.n_taps */
+	struct guest_monitor monitor;
+	char monitor_path[32];  /* of -readconfig */
+	struct qemu_opts name;  /* the values of -name */
 	char **new_argv;                /* heap */
 };
 
@@ -64,6 +67,8 @@ static void run_done(struct run *r)
 		guest_tap_close(&r->taps[i]);
 	free(r->networks);
 	free(r->taps);
+	guest_monitor_done(&r->monitor);
+	qemu_opts_done(&r->name);
 	r->new_argv = qemu_argv_free(r->new_argv);
 	cli_line_done(&r->line);
 	cli_args_done(&r->args);
@@ -74,6 +79,7 @@ static bool apply_options(const struct run_options *o, unsigned int i, struct us
 {
 	int n;
 
+	c->any_host = true;
 	c->mtu = o->conf.mtu;
 	c->busy_poll_us = o->conf.busy_poll_us;
 	c->stats = o->conf.stats;
@@ -97,12 +103,11 @@ static int make_cables(struct run *r, int *fds)
 	r->networks = calloc((size_t)n + 1, sizeof(*r->networks));
 	if (!r->networks)
 		return -ENOMEM;
-	for (unsigned int i = 0; i < n; i++)
-		r->networks[i] = (struct guest_network){.conf = &r->line.plan.networks[i].conf,
-			.guest_fd = -1,
-			.guest_life_fd = -1,
-			.engine_fd = -1,
-			.ready_fd = -1};
+	for (unsigned int i = 0; i < n; i++) {
+		r->networks[i] = GUEST_NETWORK_NONE;
+		r->networks[i].conf = &r->line.plan.networks[i].conf;
+		r->networks[i].hub = r->line.plan.networks[i].hub;
+	}
 	for (unsigned int i = 0; i < n; i++) {
 		struct guest_network *g = &r->networks[i];
 		int x;
@@ -140,6 +145,47 @@ static int make_taps(struct run *r)
 	return 0;
 }
 
+/* "-readconfig PATH" at the end of the new line. 0 or -errno. */
+static int add_monitor(struct run *r)
+{
+	char **argv;
+	unsigned int n = 0;
+	int x;
+
+	/* Before, a chardev took no descriptor. */
+	if (!qemu_version_is_at_least(&r->line.version, 2, 12))
+		return 0;
+	x = guest_monitor_new(&r->monitor);
+	if (x < 0)
+		return x;
+	(void)snprintf(r->monitor_path, sizeof(r->monitor_path), "/proc/self/fd/%d", r->monitor.config_fd);
+	while (r->new_argv[n])
+		n++;
+	argv = reallocarray(r->new_argv, (size_t)n + 3, sizeof(*argv));
+	if (!argv)
+		return -ENOMEM;
+	r->new_argv = argv;
+	argv[n] = strdup("-readconfig");
+	argv[n + 1] = argv[n] ? strdup(r->monitor_path) : NULL;
+	argv[n + 2] = NULL;
+	return argv[n] && argv[n + 1] ? 0 : -ENOMEM;
+}
+
+/* What -name calls the guest, or NULL. */
+static const char *name_of(struct run *r)
+{
+	for (unsigned int i = 0; i < r->line.line.n_parts; i++) {
+		const struct qemu_part *p = &r->line.line.parts[i];
+
+		if (!p->name || strcmp(p->name, "name") != 0 || !p->value)
+			continue;
+		qemu_opts_done(&r->name);
+		if (qemu_opts_parse(p->value, "guest", &r->name) < 0)
+			return NULL;
+	}
+	return qemu_opts_value(&r->name, "guest");
+}
+
 /* Everything that QEMU inherits, and the line with its numbers. 0, or the exit status. */
 static int prepare(struct run *r)
 {
@@ -154,9 +200,10 @@ static int prepare(struct run *r)
 	if (x != 0)
 		return x;
 	r->new_argv = qemu_plan_argv(&r->line.plan, fds);
-	if (r->new_argv)
+	x = r->new_argv ? add_monitor(r) : -ENOMEM;
+	if (x == 0)
 		return 0;
-	log_error("no memory");
+	log_error("cannot prepare QEMU's line: %s", strerror(-x));
 	return CLI_FAILED;
 }
 
@@ -225,6 +272,9 @@ static int dry_run(const struct run *r)
 		print_network(&r->networks[i], r->line.plan.networks[i].why_stream);
 	for (unsigned int i = 0; i < r->line.plan.n_taps; i++)
 		print_tap(&r->taps[i]);
+	if (r->monitor.guest_fd >= 0)
+		(void)printf("# control: a monitor for vmlan info, hostfwd and nic, QEMU's descriptor %d, said in %s\n",
+			r->monitor.guest_fd, r->monitor_path);
 	for (char **a = r->new_argv; *a; a++) {
 		qemu_text_add_quoted(&t, *a);
 		qemu_text_add(&t, a[1] ? " " : "\n");
@@ -242,23 +292,31 @@ static int go(struct run *r)
 		return x;
 	if (r->options.dry_run)
 		return dry_run(r);
-	if (r->line.plan.n_networks || r->line.plan.n_taps)
-		return guest_run(&(struct guest_config){
-			.argv = r->new_argv,
-			.networks = r->networks,
-			.n_networks = r->line.plan.n_networks,
-			.taps = r->taps,
-			.n_taps = r->line.plan.n_taps,
-			.daemonizes = r->line.line.daemonizes,
-		});
-	(void)execvp(r->new_argv[0], r->new_argv);
-	log_error("cannot run %s: %s", r->new_argv[0], strerror(errno));
+	return guest_run(&(struct guest_config){
+		.argv = r->new_argv,
+		.version = &r->line.version,
+		.name = name_of(r),
+		.default_model = qemu_line_default_model(&r->line.line),
+		.networks = r->networks,
+		.n_networks = r->line.plan.n_networks,
+		.taps = r->taps,
+		.n_taps = r->line.plan.n_taps,
+		.monitor = &r->monitor,
+		.daemonizes = r->line.line.daemonizes,
+	});
+}
+
+/* A line that asks for a list starts nothing. */
+static int just_run(char **argv)
+{
+	(void)execvp(argv[0], argv);
+	log_error("cannot run %s: %s", argv[0], strerror(errno));
 	return CLI_NO_COMMAND - 1;
 }
 
 static int run(const struct cli_verb *v, int argc, char **argv)
 {
-	_cleanup_(run_done) struct run r = {0};
+	_cleanup_(run_done) struct run r = {.monitor = {.our_fd = -1, .guest_fd = -1, .config_fd = -1}};
 	int status;
 
 	if (!cli_parse(v, argc, argv, &r.options, &r.args))
@@ -278,7 +336,7 @@ static int run(const struct cli_verb *v, int argc, char **argv)
 		if (r.line.plan.networks[i].why_stream[0])
 			log_info("network %s: by a socket rather than vhost-user: %s", r.line.plan.networks[i].name,
 				r.line.plan.networks[i].why_stream);
-	return go(&r);
+	return r.line.line.informs && !r.options.dry_run ? just_run(r.line.argv) : go(&r);
 }
 
 const struct cli_verb cli_verb_run = {

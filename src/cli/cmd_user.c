@@ -68,6 +68,11 @@ static bool set_queues(void *target, const char *value, struct conf_error *e)
 	return user_conf_parse_queues(value, &((struct user_conf *)target)->n_queues, e);
 }
 
+static bool set_name(void *target, const char *value, struct conf_error *e)
+{
+	return user_conf_parse_name(value, ((struct user_conf *)target)->name, e);
+}
+
 static bool set_pcap(void *target, const char *value, struct conf_error *e)
 {
 	return user_conf_parse_path(value, ((struct user_conf *)target)->pcap, e);
@@ -86,6 +91,7 @@ static bool set_hostfwd(void *target, const char *value, struct conf_error *e)
 #define FLAG(field) .flag = offsetof(struct user_conf, field)
 
 static const struct cli_option options[] = {
+	{"name", 0, "NAME", "for info and hostfwd [the process's number]", set_name},
 	{"net", 0, "ADDR[/BITS]", "the guests' network [10.0.2.0/24]", set_net},
 	{"host", 0, "ADDR", "the router: the host, as guests see it [.2]", set_host},
 	{"dns", 0, "ADDR", "the name server that guests are told [.3]", set_dns},
@@ -189,6 +195,9 @@ static int run(const struct cli_verb *v, int argc, char **argv)
 	}
 	if (c.debug)
 		log_set_level(LOG_LEVEL_DEBUG);
+	c.control = true;
+	if (!c.name[0])
+		(void)snprintf(c.name, sizeof(c.name), "%d", (int)getpid());
 	return parent_run(&c, -1);
 }
 

@@ -1,16 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Each network is a process of its own, in a session of its own, so that what a terminal sends to QEMU
- * does not end the network under it. QEMU is a child in our process group: a key such as Ctrl-C reaches it
- * from the terminal, once; a signal that a process sends to us is passed on.
- *
- * A network ends by itself when nobody has QEMU's end of its cable open any more, or, where QEMU connects and
- * may connect again, of a pipe beside it. That is how the networks outlive us with a QEMU that daemonizes. No
- * other process may hold that end, therefore: all descriptors are closed on exec, QEMU's copies excepted, and
- * each network closes everything that is not its own.
- *
- * Taps are looked after by one more process, the keeper. It runs their scripts, and holds them open until nobody
- * has the other end of a pipe that QEMU inherits, which is when QEMU has ended, in whatever way; then it runs their
- * downscripts. A QEMU that was killed, or is in the background, or whose vmlan was killed, so leaves nothing behind.
+/* QEMU is a child in our process group: a key such as Ctrl-C reaches it from the terminal, once; a signal that a
+ * process sends to us is passed on. Its networks (guest_network.c) end by themselves when it has ended, and so
+ * outlive us with a QEMU that daemonizes; so does the keeper (keeper.c), which answers for the guest, and looks
+ * after its taps.
  *
  * What a network prints goes where our own output goes. Only of a QEMU that daemonizes it is relayed, for a
  * shell waits for the end of our output: after QEMU has gone to the background nobody hears it. */
@@ -20,6 +12,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -27,20 +20,20 @@
 
 #include "clock.h"
 #include "cli.h"
+#include "keeper.h"
 #include "log.h"
-#include "nameless.h"
-#include "parent.h"
 
 #define VERSION_TIMEOUT_MS 5000
 #define END_TIMEOUT_MS     2000 /* for a network to end by itself, and again after SIGTERM */
 
 struct guest {
+	const struct guest_config *config;
 	char **argv;
 	struct guest_network *networks;
 	unsigned int n;
 	struct guest_tap *taps;
 	unsigned int n_taps;
-	pid_t keeper; /* of the taps; 0: not running */
+	pid_t keeper; /* 0: not running */
 	int life_fd;  /* write end of the keeper's pipe, for QEMU; -1: none */
 	bool daemonizes;
 	int relay_fd; /* read end of what networks print, or -1 */
@@ -129,104 +122,29 @@ int guest_ask_version(const char *path, char *ret, size_t n)
 	return r;
 }
 
-int guest_cable_new(struct guest_network *n)
+int guest_monitor_new(struct guest_monitor *ret)
 {
 	int fds[2];
 
-	if (n->by_vhost) {
-		if (pipe2(fds, O_CLOEXEC) < 0)
-			return -errno;
-		n->conf->life_fd = fds[0];
-		n->guest_life_fd = fds[1];
-		return nameless_listen(&n->engine_fd, &n->guest_fd);
-	}
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+	*ret = (struct guest_monitor){.our_fd = -1, .guest_fd = -1, .config_fd = memfd_create("vmlan-monitor", MFD_CLOEXEC)};
+	if (ret->config_fd < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
 		return -errno;
-	n->guest_fd = fds[0];
-	n->engine_fd = fds[1];
-	return 0;
+	ret->our_fd = fds[0];
+	ret->guest_fd = fds[1];
+	/* Not by -mon: QEMU makes no monitor of its own accord where there is one on the line. */
+	return dprintf(ret->config_fd,
+		       "[chardev \"vmlan-monitor\"]\n  backend = \"socket\"\n  fd = \"%d\"\n"
+		       "[mon \"vmlan-monitor\"]\n  chardev = \"vmlan-monitor\"\n  mode = \"control\"\n",
+		       ret->guest_fd) < 0
+		       ? -errno
+		       : 0;
 }
 
-void guest_cable_done(struct guest_network *n)
+void guest_monitor_done(struct guest_monitor *m)
 {
-	util_close(&n->guest_fd);
-	util_close(&n->guest_life_fd);
-	util_close(&n->engine_fd);
-	util_close(&n->ready_fd);
-	util_close(&n->conf->life_fd);
-}
-
-static int compare_ints(const void *a, const void *b)
-{
-	return *(const int *)a - *(const int *)b;
-}
-
-/* Closes all but the first three and three more (-1: none). */
-static int close_others(int a, int b, int c)
-{
-	int keep[] = {2, MAX(a, 2), MAX(b, 2), MAX(c, 2)};
-
-	qsort(keep, ARRAY_SIZE(keep), sizeof(keep[0]), compare_ints);
-	for (unsigned int i = 0; i < ARRAY_SIZE(keep); i++) {
-		unsigned int first = (unsigned int)keep[i] + 1;
-		unsigned int last = i + 1 < ARRAY_SIZE(keep) ? (unsigned int)keep[i + 1] - 1 : ~0u;
-
-		if (first <= last && close_range(first, last, 0) < 0)
-			return -errno;
-	}
-	return 0;
-}
-
-static int redirect(int relay_fd)
-{
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	if (null < 0 || dup2(null, 0) < 0)
-		return -errno;
-	if (relay_fd >= 0 && (dup2(relay_fd, 1) < 0 || dup2(relay_fd, 2) < 0))
-		return -errno;
-	return 0;
-}
-
-/* In a process of its own. */
-static int serve(const struct guest *g, struct guest_network *n, int ready_fd, int relay_fd)
-{
-	int r = redirect(relay_fd);
-
-	if (r == 0)
-		r = close_others(n->engine_fd, n->conf->life_fd, ready_fd);
-	if (r == 0 && (setsid() < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
-			      sigprocmask(SIG_SETMASK, &g->mask, NULL) < 0))
-		r = -errno;
-	if (r < 0) {
-		log_error("network %s: %s", n->name, strerror(-r));
-		return CLI_FAILED;
-	}
-	return parent_run(n->conf, ready_fd);
-}
-
-static int start_network(const struct guest *g, struct guest_network *n, int relay_fd)
-{
-	struct user_port p = {.kind = USER_PORT_FD, .fd = n->engine_fd, .vhost = n->by_vhost};
-	_cleanup_close_ int ready = -1;
-	int fds[2], r = user_conf_add_port(n->conf, &p);
-
-	if (r < 0)
-		return r;
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return -errno;
-	n->ready_fd = fds[0];
-	ready = fds[1];
-	n->pid = fork();
-	if (n->pid < 0) {
-		n->pid = 0;
-		return -errno;
-	}
-	if (n->pid == 0)
-		exit(serve(g, n, TAKE_FD(ready), relay_fd));
-	util_close(&n->engine_fd);
-	util_close(&n->conf->life_fd);
-	return 0;
+	util_close(&m->our_fd);
+	util_close(&m->guest_fd);
+	util_close(&m->config_fd);
 }
 
 static void relay(const struct guest *g)
@@ -245,8 +163,13 @@ static int exit_status(int status)
 
 static void network_ended(struct guest *g, pid_t pid, int status)
 {
-	if (pid == g->keeper)
+	if (pid == g->keeper) {
 		g->keeper = 0;
+		if (g->pid && status != 0)
+			log_warn("the guest's control process ended with status %d: vmlan info, hostfwd and nic do not "
+				 "reach it any more",
+				exit_status(status));
+	}
 	for (unsigned int i = 0; i < g->n; i++) {
 		if (g->networks[i].pid != pid)
 			continue;
@@ -360,8 +283,9 @@ static void exec_guest(struct guest *g, pid_t parent, int error_fd)
 		for (unsigned int i = 0; i < g->n_taps; i++)
 			for (unsigned int k = 0; k < g->taps[i].spec->n_queues; k++)
 				(void)fcntl(g->taps[i].spec->fds[k], F_SETFD, 0);
-		if (g->life_fd >= 0)
-			(void)fcntl(g->life_fd, F_SETFD, 0);
+		(void)fcntl(g->life_fd, F_SETFD, 0);
+		(void)fcntl(g->config->monitor->guest_fd, F_SETFD, 0);
+		(void)fcntl(g->config->monitor->config_fd, F_SETFD, 0);
 		(void)execvp(g->argv[0], g->argv);
 	}
 	error = errno;
@@ -369,10 +293,14 @@ static void exec_guest(struct guest *g, pid_t parent, int error_fd)
 	_exit(CLI_NO_COMMAND);
 }
 
-static void close_taps(struct guest *g)
+/* What is QEMU's and the keeper's, once they have it. */
+static void let_go(struct guest *g)
 {
+	for (unsigned int i = 0; i < g->n; i++)
+		guest_cable_done(&g->networks[i]);
 	for (unsigned int i = 0; i < g->n_taps; i++)
 		guest_tap_close(&g->taps[i]);
+	guest_monitor_done(g->config->monitor);
 	util_close(&g->life_fd);
 }
 
@@ -394,11 +322,7 @@ static int start_guest(struct guest *g)
 		g->pid = 0;
 		return -errno;
 	}
-	for (unsigned int i = 0; i < g->n; i++) {
-		util_close(&g->networks[i].guest_fd);
-		util_close(&g->networks[i].guest_life_fd);
-	}
-	close_taps(g);
+	let_go(g);
 	if (read(from, &error, sizeof(error)) != (ssize_t)sizeof(error))
 		return 0;
 	(void)waitpid(g->pid, &g->status, 0);
@@ -427,14 +351,19 @@ static void take_down(struct guest *g)
 		(void)guest_tap_down(&g->taps[i], &g->mask);
 }
 
-/* In a process of its own: runs the scripts, says so by a byte, and stays until the other end of the pipe that it
- * reads is closed. Whoever is killed while a script runs, what came up is taken down. */
-static void keep_taps(struct guest *g, int from, int ready_fd, int relay_fd)
+/* In a process of its own: runs the scripts of taps, says so by a byte, and looks after the guest until it has
+ * ended. Whoever is killed while a script runs, what came up is taken down. */
+static void keep(struct guest *g, int life_fd, int ready_fd, int relay_fd)
 {
+	const struct keeper_config c = {
+		.guest = g->config,
+		.mask = &g->mask,
+		.life_fd = life_fd,
+		.parent = getppid(),
+	};
 	char byte = 0;
 
-	for (unsigned int i = 0; i < g->n; i++)
-		guest_cable_done(&g->networks[i]);
+	(void)prctl(PR_SET_NAME, "vmlan-keeper");
 	util_close(&g->life_fd);
 	util_close(&g->relay_fd);
 	util_close(&g->signal_fd);
@@ -443,17 +372,14 @@ static void keep_taps(struct guest *g, int from, int ready_fd, int relay_fd)
 			take_down(g);
 			_exit(CLI_FAILED);
 		}
-	if (signal(SIGPIPE, SIG_IGN) != SIG_ERR && redirect(relay_fd) == 0 && (!g->daemonizes || setsid() >= 0))
+	if (signal(SIGPIPE, SIG_IGN) != SIG_ERR && guest_redirect(relay_fd) == 0 && (!g->daemonizes || setsid() >= 0))
 		(void)!write(ready_fd, &byte, 1);
 	(void)close(ready_fd);
-	while (read(from, &byte, 1) < 0 && errno == EINTR)
-		continue;
-	take_down(g);
-	_exit(0);
+	_exit(keeper_run(&c));
 }
 
 /* 0 or -errno. ret_ready_fd: the keeper's byte comes from it. */
-static int start_keeper(struct guest *g, int relay_fd, int *ret_ready_fd)
+static int fork_keeper(struct guest *g, int relay_fd, int *ret_ready_fd)
 {
 	_cleanup_close_ int from = -1, ready = -1, to = -1;
 	int fds[2];
@@ -473,25 +399,22 @@ static int start_keeper(struct guest *g, int relay_fd, int *ret_ready_fd)
 		return -errno;
 	}
 	if (g->keeper == 0) {
-		(void)close(ready);
-		keep_taps(g, from, to, relay_fd);
+		util_close(&ready);
+		keep(g, from, to, relay_fd);
 	}
 	*ret_ready_fd = TAKE_FD(ready);
 	return 0;
 }
 
-/* Has a keeper run the scripts of all taps. 0, or the exit status. */
-static int start_taps(struct guest *g, int relay_fd)
+/* 0, or the exit status. */
+static int start_keeper(struct guest *g, int relay_fd)
 {
 	_cleanup_close_ int ready = -1;
 	char byte;
-	int r;
+	int r = fork_keeper(g, relay_fd, &ready);
 
-	if (!g->n_taps)
-		return 0;
-	r = start_keeper(g, relay_fd, &ready);
 	if (r < 0) {
-		log_error("cannot start the keeper of the taps: %s", strerror(-r));
+		log_error("cannot start the guest's control process: %s", strerror(-r));
 		return CLI_FAILED;
 	}
 	while (!wait_event(g, ready, -1))
@@ -539,14 +462,14 @@ static int start(struct guest *g)
 	if (r == 0)
 		r = open_relay(g, &to);
 	for (unsigned int i = 0; i < g->n && r == 0; i++)
-		r = start_network(g, &g->networks[i], to);
+		r = guest_network_start(&g->networks[i], &g->mask, to);
 	if (r < 0) {
 		log_error("cannot start a network: %s", strerror(-r));
 		return CLI_FAILED;
 	}
 	r = wait_networks(g);
 	if (r == 0)
-		r = start_taps(g, to);
+		r = start_keeper(g, to);
 	if (r != 0)
 		return r;
 	util_close(&to);
@@ -560,7 +483,8 @@ static int start(struct guest *g)
 
 int guest_run(const struct guest_config *c)
 {
-	struct guest g = {.argv = c->argv,
+	struct guest g = {.config = c,
+		.argv = c->argv,
 		.networks = c->networks,
 		.n = c->n_networks,
 		.taps = c->taps,
@@ -573,9 +497,7 @@ int guest_run(const struct guest_config *c)
 
 	(void)fflush(NULL);
 	status = start(&g);
-	for (unsigned int i = 0; i < g.n; i++)
-		guest_cable_done(&g.networks[i]);
-	close_taps(&g);
+	let_go(&g);
 	while (status == 0 && g.pid)
 		(void)wait_event(&g, -1, -1);
 	if (status == 0)

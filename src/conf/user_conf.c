@@ -29,6 +29,7 @@ void user_conf_init(struct user_conf *ret)
 		.net_be = htonl(NET_DEFAULT),
 		.mask_be = htonl(~0u << (32 - NET_DEFAULT_BITS)),
 		.life_fd = -1,
+		.control_fd = -1,
 		.n_queues = 1,
 	};
 }
@@ -314,6 +315,26 @@ bool user_conf_parse_hostfwd(const char *text, bool any_host, struct user_forwar
 	return true;
 }
 
+bool user_conf_parse_hostfwd_key(const char *text, bool any_host, struct user_forward *ret)
+{
+	struct user_forward f = {.host_be = any_host ? INADDR_ANY : htonl(INADDR_LOOPBACK)};
+	const char *p = text;
+	uint64_t port = 0;
+	size_t n;
+
+	if (!field_before(p, ':', &n) || !parse_proto(p, n, &f.proto))
+		return false;
+	p += n + 1;
+	if (!field_before(p, ':', &n) || (n && !conf_addr(p, n, &f.host_be)))
+		return false;
+	p += n + 1;
+	if (!conf_number(p, strcspn(p, "-"), 0, 1, 65535, &port))
+		return false;
+	f.host_port = (uint16_t)port;
+	*ret = f;
+	return true;
+}
+
 static bool fail_option(struct conf_error *e, const char *option, const char *text)
 {
 	(void)conf_fail(e, 0, 0, "%s", text);
@@ -346,9 +367,21 @@ static bool has_vhost(const struct user_conf *c)
 	return false;
 }
 
-bool user_conf_check(struct user_conf *c, struct conf_error *e)
+bool user_conf_check_forward(const struct user_conf *c, const struct user_forward *f, struct conf_error *e)
 {
 	char text[160], net[INET_ADDRSTRLEN], a[INET_ADDRSTRLEN];
+
+	if (!f->guest_be || (in_net(c, f->guest_be) && f->guest_be != c->host_be && f->guest_be != c->dns_be))
+		return true;
+	(void)snprintf(text, sizeof(text), "cannot lead to %s: no guest of %s/%d has that address",
+		inet_ntop(AF_INET, &f->guest_be, a, sizeof(a)), inet_ntop(AF_INET, &c->net_be, net, sizeof(net)),
+		__builtin_popcount(c->mask_be));
+	return fail_option(e, "hostfwd", text);
+}
+
+bool user_conf_check(struct user_conf *c, struct conf_error *e)
+{
+	char text[160], net[INET_ADDRSTRLEN];
 
 	if (!c->host_be)
 		c->host_be = default_addr(c, 0x0202);
@@ -371,15 +404,8 @@ bool user_conf_check(struct user_conf *c, struct conf_error *e)
 		return fail_option(e, "dhcpstart", "must differ from the addresses of host and dns");
 	if (c->n_queues > 1 && !has_vhost(c))
 		return fail_option(e, "queues", "is for vhost-user ports, and there is none");
-	for (unsigned int i = 0; i < c->n_forwards; i++) {
-		uint32_t guest_be = c->forwards[i].guest_be;
-
-		if (!guest_be || (in_net(c, guest_be) && guest_be != c->host_be && guest_be != c->dns_be))
-			continue;
-		(void)inet_ntop(AF_INET, &guest_be, a, sizeof(a));
-		(void)snprintf(text, sizeof(text), "cannot lead to %s: no guest of %s/%d has that address", a,
-			net, __builtin_popcount(c->mask_be));
-		return fail_option(e, "hostfwd", text);
-	}
+	for (unsigned int i = 0; i < c->n_forwards; i++)
+		if (!user_conf_check_forward(c, &c->forwards[i], e))
+			return false;
 	return true;
 }

@@ -9,6 +9,7 @@
 
 #define USER_PORTS_MAX    64
 #define USER_FORWARDS_MAX 1024
+#define USER_FORWARDS_LATER 64 /* that may be added while the network runs */
 #define USER_QUEUES_MAX   8
 #define USER_SEARCH_MAX   8
 #define USER_SEARCH_BYTES 510 /* of all together, as DHCP encodes them: 2 more than they have characters */
@@ -62,6 +63,10 @@ struct user_conf {
 	struct user_port *ports; /* heap */
 	unsigned int n_ports;
 	char **command; /* after --, NULL if none; points into argv */
+	char name[USER_NAME_BYTES]; /* of its control socket; empty: the process's number */
+	bool control;   /* has a control socket of its own */
+	int control_fd; /* a connection of whoever started it, for requests; -1: none */
+	bool any_host;  /* a forward without a host address listens on all, as QEMU's */
 	int life_fd;    /* the network ends when nobody has the other end of this pipe any more; -1: none */
 };
 
@@ -82,6 +87,8 @@ struct conf_error {
 
 /* any_host: an empty host address means 0.0.0.0 (QEMU's meaning) instead of 127.0.0.1. */
 bool user_conf_parse_hostfwd(const char *text, bool any_host, struct user_forward *ret, struct conf_error *e);
+/* The part of a forward that is unique: [tcp|udp]:[hostaddr]:hostport, whether or not the rest follows. */
+bool user_conf_parse_hostfwd_key(const char *text, bool any_host, struct user_forward *ret);
 /* ADDR[/BITS or /MASK]; without a mask the old classes decide, as in QEMU. */
 bool user_conf_parse_net(const char *text, struct user_conf *c, struct conf_error *e);
 /* Commas in a path are doubled, as in QEMU. */
@@ -109,3 +116,5 @@ int user_conf_add_search(struct user_conf *c, const char name[USER_NAME_BYTES]);
  * dhcpstart lie in it, that all differ, and that forwards lead into it. The DNS address may lie outside
  * unless the network is restricted, as in QEMU: the guest then asks that server itself. */
 bool user_conf_check(struct user_conf *c, struct conf_error *e);
+/* That part of it which is about one forward, after the rest was checked. */
+bool user_conf_check_forward(const struct user_conf *c, const struct user_forward *f, struct conf_error *e);

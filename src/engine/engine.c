@@ -35,6 +35,7 @@
 static_assert(MSG_PORT_ID_MAX == PORT_MAX, "the parent's port numbers");
 static_assert(MSG_PORT_NAME_BYTES == PORT_NAME_BYTES, "names pass unchanged");
 static_assert(MSG_RESOLVERS_MAX == GATEWAY_DNS_MAX, "resolvers pass unchanged");
+static_assert(MSG_FORWARD_ID_MAX == GATEWAY_FORWARDS_MAX, "a number for each forward");
 
 struct engine_port {
 	struct port *port;  /* as the lan knows it: the capture, if there is one; NULL: none */
@@ -281,7 +282,8 @@ static int add_forward(struct engine *e, struct msg *m)
 	struct gateway_forward f = {.fd = m->fd,
 		.proto = m->forward.proto,
 		.guest_be = m->forward.guest_be,
-		.guest_port = m->forward.guest_port};
+		.guest_port = m->forward.guest_port,
+		.id = m->forward.id};
 	int r = workers_add_forward(e->workers, &f);
 
 	if (r == 0)
@@ -301,6 +303,15 @@ static void say_stats(struct engine *e)
 			"capture %llu frames not written\n", (unsigned long long)capture_file_n_failures(e->capture));
 		m.text.n_bytes += MIN((size_t)MAX(n, 0), sizeof(m.text.bytes) - m.text.n_bytes - 1);
 	}
+	(void)say(e, &m);
+}
+
+static void say_flows(struct engine *e, uint64_t at)
+{
+	struct msg m = {.type = MSG_FLOWS, .fd = -1, .flows.at = at};
+
+	m.flows.n = gateway_flows(
+		workers_gateways(e->workers), workers_n(e->workers), &m.flows.at, m.flows.v, MSG_FLOWS_MAX);
 	(void)say(e, &m);
 }
 
@@ -328,6 +339,9 @@ static void on_msg(struct engine *e, struct msg *m)
 	case MSG_ADD_FORWARD:
 		r = add_forward(e, m);
 		break;
+	case MSG_DEL_FORWARD:
+		r = workers_del_forward(e->workers, m->forward.id);
+		break;
 	case MSG_SET_RESOLVERS:
 		gateway_set_resolvers(e->gateway, m->resolvers.a, m->resolvers.n);
 		break;
@@ -339,6 +353,9 @@ static void on_msg(struct engine *e, struct msg *m)
 		break;
 	case MSG_GET_STATS:
 		say_stats(e);
+		break;
+	case MSG_GET_FLOWS:
+		say_flows(e, m->flows.at);
 		break;
 	case MSG_QUIT:
 		loop_stop(e->loop, 0);

@@ -15,13 +15,16 @@ static const enum fd_rule fd_rules[] = {
 	[MSG_ATTACH_PORT] = FD_ALWAYS,
 	[MSG_DEL_PORT] = FD_NEVER,
 	[MSG_ADD_FORWARD] = FD_ALWAYS,
+	[MSG_DEL_FORWARD] = FD_NEVER,
 	[MSG_SET_RESOLVERS] = FD_NEVER,
 	[MSG_START] = FD_NEVER,
 	[MSG_GET_STATS] = FD_NEVER,
+	[MSG_GET_FLOWS] = FD_NEVER,
 	[MSG_QUIT] = FD_NEVER,
 	[MSG_READY] = FD_NEVER,
 	[MSG_PORT_CLOSED] = FD_NEVER,
 	[MSG_STATS] = FD_NEVER,
+	[MSG_FLOWS] = FD_NEVER,
 	[MSG_WARNING] = FD_NEVER,
 };
 static_assert(ARRAY_SIZE(fd_rules) == MSG_TYPE_MAX, "every type has a rule");
@@ -54,7 +57,7 @@ static bool port_is_ok(const struct msg_port *p)
 
 static bool forward_is_ok(const struct msg_forward *f)
 {
-	return (f->proto == IPPROTO_TCP || f->proto == IPPROTO_UDP) && f->guest_port != 0;
+	return (f->proto == IPPROTO_TCP || f->proto == IPPROTO_UDP) && f->guest_port != 0 && f->id < MSG_FORWARD_ID_MAX;
 }
 
 static bool parse_port(struct rd *r, struct msg_port *ret)
@@ -83,6 +86,7 @@ static void emit_port(struct wr *w, const struct msg_port *p)
 
 static bool parse_forward(struct rd *r, struct msg_forward *ret)
 {
+	ret->id = rd_u16(r);
 	ret->proto = rd_u8(r);
 	rd_copy(r, &ret->guest_be, sizeof(ret->guest_be));
 	ret->guest_port = rd_u16(r);
@@ -91,6 +95,7 @@ static bool parse_forward(struct rd *r, struct msg_forward *ret)
 
 static void emit_forward(struct wr *w, const struct msg_forward *f)
 {
+	wr_u16(w, f->id);
 	wr_u8(w, f->proto);
 	wr_copy(w, &f->guest_be, sizeof(f->guest_be));
 	wr_u16(w, f->guest_port);
@@ -172,6 +177,78 @@ static void emit_closed(struct wr *w, const struct msg_closed *c)
 	wr_u16(w, (uint16_t)-c->error);
 }
 
+static bool flow_is_ok(const struct flow_info *f)
+{
+	return f->kind < FLOW_INFO_KIND_MAX && f->state < FLOW_INFO_STATE_MAX && f->fd >= -1 &&
+	       (f->kind == FLOW_INFO_TCP) == (f->state != FLOW_INFO_NONE);
+}
+
+static bool parse_flow(struct rd *r, struct flow_info *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->kind = rd_u8(r);
+	ret->state = rd_u8(r);
+	ret->fd = (int32_t)rd_u32(r);
+	rd_copy(r, &ret->src, sizeof(ret->src));
+	ret->src_port = rd_u16(r);
+	rd_copy(r, &ret->dst, sizeof(ret->dst));
+	ret->dst_port = rd_u16(r);
+	ret->n_send_bytes = rd_u32(r);
+	ret->expires_s = rd_u16(r);
+	return !r->bad && flow_is_ok(ret);
+}
+
+static void emit_flow(struct wr *w, const struct flow_info *f)
+{
+	w->bad |= !flow_is_ok(f);
+	wr_u8(w, (uint8_t)f->kind);
+	wr_u8(w, (uint8_t)f->state);
+	wr_u32(w, (uint32_t)f->fd);
+	wr_copy(w, &f->src, sizeof(f->src));
+	wr_u16(w, f->src_port);
+	wr_copy(w, &f->dst, sizeof(f->dst));
+	wr_u16(w, f->dst_port);
+	wr_u32(w, f->n_send_bytes);
+	wr_u16(w, f->expires_s);
+}
+
+static uint64_t parse_place(struct rd *r)
+{
+	uint64_t high = rd_u32(r);
+
+	return high << 32 | rd_u32(r);
+}
+
+static void emit_place(struct wr *w, uint64_t at)
+{
+	wr_u32(w, (uint32_t)(at >> 32));
+	wr_u32(w, (uint32_t)at);
+}
+
+static bool parse_flows(struct rd *r, struct msg_flows *ret)
+{
+	ret->at = parse_place(r);
+	ret->n = rd_u16(r);
+	if (r->bad || ret->n > MSG_FLOWS_MAX)
+		return false;
+	for (unsigned int i = 0; i < ret->n; i++)
+		if (!parse_flow(r, &ret->v[i]))
+			return false;
+	return true;
+}
+
+static void emit_flows(struct wr *w, const struct msg_flows *f)
+{
+	if (f->n > MSG_FLOWS_MAX) {
+		w->bad = true;
+		return;
+	}
+	emit_place(w, f->at);
+	wr_u16(w, (uint16_t)f->n);
+	for (unsigned int i = 0; i < f->n; i++)
+		emit_flow(w, &f->v[i]);
+}
+
 static bool parse_text(struct rd *r, struct msg_text *ret)
 {
 	if (r->left > MSG_TEXT_BYTES)
@@ -193,6 +270,14 @@ static bool parse_body(struct rd *r, struct msg *ret)
 		return ret->port.id < MSG_PORT_ID_MAX;
 	case MSG_ADD_FORWARD:
 		return parse_forward(r, &ret->forward);
+	case MSG_DEL_FORWARD:
+		ret->forward.id = rd_u16(r);
+		return ret->forward.id < MSG_FORWARD_ID_MAX;
+	case MSG_GET_FLOWS:
+		ret->flows.at = parse_place(r);
+		return true;
+	case MSG_FLOWS:
+		return parse_flows(r, &ret->flows);
 	case MSG_SET_RESOLVERS:
 		return parse_resolvers(r, &ret->resolvers);
 	case MSG_PORT_CLOSED:
@@ -239,6 +324,16 @@ static void emit_body(struct wr *w, const struct msg *m)
 	case MSG_ADD_FORWARD:
 		w->bad |= !forward_is_ok(&m->forward);
 		emit_forward(w, &m->forward);
+		break;
+	case MSG_DEL_FORWARD:
+		w->bad |= m->forward.id >= MSG_FORWARD_ID_MAX;
+		wr_u16(w, m->forward.id);
+		break;
+	case MSG_GET_FLOWS:
+		emit_place(w, m->flows.at);
+		break;
+	case MSG_FLOWS:
+		emit_flows(w, &m->flows);
 		break;
 	case MSG_SET_RESOLVERS:
 		emit_resolvers(w, &m->resolvers);

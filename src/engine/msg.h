@@ -8,12 +8,14 @@
  * that is not printable. */
 #pragma once
 
-#include "addr.h"
+#include "flow_info.h"
 
 #define MSG_PORT_NAME_BYTES 32 /* with its terminating zero */
 #define MSG_PORT_ID_MAX     64 /* ids are below it */
 #define MSG_RESOLVERS_MAX   8
 #define MSG_TEXT_BYTES      16384
+#define MSG_FORWARD_ID_MAX  1024 /* ids are below it */
+#define MSG_FLOWS_MAX       256  /* in one message */
 #define MSG_MAX_BYTES       (1 + MSG_TEXT_BYTES)
 
 enum msg_type {
@@ -22,14 +24,17 @@ enum msg_type {
 	MSG_ATTACH_PORT,   /* fd: the new connection of a dialled port */
 	MSG_DEL_PORT,      /* its other end is known to be gone */
 	MSG_ADD_FORWARD,   /* fd: a listening or bound socket */
+	MSG_DEL_FORWARD,
 	MSG_SET_RESOLVERS, /* all of them, in order of preference */
 	MSG_START,         /* what there is at the start has been sent: answer with MSG_READY */
 	MSG_GET_STATS,     /* answer with MSG_STATS */
+	MSG_GET_FLOWS,     /* answer with MSG_FLOWS: some of them, from a place on */
 	MSG_QUIT,
 	/* To the parent. */
 	MSG_READY,
 	MSG_PORT_CLOSED,
 	MSG_STATS,
+	MSG_FLOWS,
 	MSG_WARNING,
 	MSG_TYPE_MAX,
 };
@@ -63,6 +68,7 @@ struct msg_port {
 };
 
 struct msg_forward {
+	uint16_t id;         /* the parent's */
 	uint8_t proto;       /* IPPROTO_TCP or IPPROTO_UDP */
 	uint32_t guest_be;   /* 0: dhcp_start */
 	uint16_t guest_port; /* host order, not 0 */
@@ -79,6 +85,13 @@ struct msg_closed {
 	int32_t error; /* 0 or -errno */
 };
 
+/* Of MSG_GET_FLOWS only the place: gateway_flows(). */
+struct msg_flows {
+	uint64_t at;
+	unsigned int n;
+	struct flow_info v[MSG_FLOWS_MAX];
+};
+
 struct msg_text {
 	size_t n_bytes;
 	char bytes[MSG_TEXT_BYTES + 1]; /* and a terminating zero */
@@ -89,9 +102,10 @@ struct msg {
 	int fd; /* -1: none; msg_send() leaves it open, msg_recv() makes it the caller's */
 	union {
 		struct msg_port port; /* MSG_ADD_PORT; of MSG_ATTACH_PORT and MSG_DEL_PORT only the id */
-		struct msg_forward forward;
+		struct msg_forward forward; /* of MSG_DEL_FORWARD only the id */
 		struct msg_resolvers resolvers;
 		struct msg_closed closed;
+		struct msg_flows flows;
 		struct msg_text text;
 	};
 };

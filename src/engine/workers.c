@@ -472,6 +472,12 @@ int workers_add_forward(struct workers *ws, const struct gateway_forward *f)
 	return 0;
 }
 
+int workers_del_forward(struct workers *ws, uint16_t id)
+{
+	/* Its guest's UDP stays worker 0's: that costs less than to move it again. */
+	return gateway_del_forward(ws->gateways[0], id);
+}
+
 /* Beginning and end. */
 
 static int add_channels(struct worker *w)

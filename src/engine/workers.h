@@ -38,5 +38,6 @@ void workers_resume(struct workers *ws);
 /* What a vhost-user port needs in order to have a pair of queues for each; the owners are the lans'. */
 void workers_of_port(struct workers *ws, struct vhost_user_workers *ret);
 
-/* gateway_add_forward() of the gateway that listens. Paused. */
+/* gateway_add_forward() and its reverse, of the gateway that listens. Paused. */
 int workers_add_forward(struct workers *ws, const struct gateway_forward *f);
+int workers_del_forward(struct workers *ws, uint16_t id);

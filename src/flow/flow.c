@@ -379,6 +379,17 @@ void flow_for_each(struct flow_table *t, uint16_t port_id, void (*fn)(void *ctx,
 	}
 }
 
+uint32_t flow_next(const struct flow_table *t, uint32_t number)
+{
+	while (number < t->n_used) {
+		const struct flow *f = entries(t) + ++number;
+
+		if (f->key.kind != FLOW_FREE && !f->dying)
+			return number;
+	}
+	return FLOW_NONE;
+}
+
 uint32_t flow_max(const struct flow_table *t, enum flow_kind kind)
 {
 	return t->c.n_port_max[kind];

@@ -139,5 +139,8 @@ uint32_t flow_n_work(const struct flow_table *t);
 /* Each live flow of a port (or all, port_id UINT16_MAX); fn may free the one it is given. */
 void flow_for_each(struct flow_table *t, uint16_t port_id, void (*fn)(void *ctx, struct flow *f), void *ctx);
 
+/* The number of the next live flow above this one (FLOW_NONE: the first), or FLOW_NONE. */
+uint32_t flow_next(const struct flow_table *t, uint32_t number);
+
 /* The cap of one port. */
 uint32_t flow_max(const struct flow_table *t, enum flow_kind kind);

@@ -442,7 +442,8 @@ struct gateway *gateway_free(struct gateway *g)
 	if (g->flows && g->lan)
 		flow_for_each(g->flows, UINT16_MAX, abort_flow, g);
 	for (unsigned int i = 0; i < g->n_forwards; i++)
-		(void)g->sock.ops->close(g->sock.ctx, g->forwards[i].c.fd);
+		if (g->forwards[i].used)
+			(void)g->sock.ops->close(g->sock.ctx, g->forwards[i].c.fd);
 	while (g->n_pool)
 		(void)g->sock.ops->close(g->sock.ctx, g->pool[--g->n_pool]);
 	loop_timer_clear(g->loop, &g->timer);
@@ -464,17 +465,44 @@ struct lan *gateway_lan(struct gateway *g)
 int gateway_add_forward(struct gateway *g, const struct gateway_forward *f)
 {
 	bool tcp = f->proto == IP_PROTO_TCP;
+	uint32_t number = 0;
 
-	if (g->n_forwards == GATEWAY_FORWARDS_MAX)
+	while (number < g->n_forwards && g->forwards[number].used)
+		number++;
+	if (number == GATEWAY_FORWARDS_MAX)
 		return -ENOSPC;
-	uint32_t number = g->n_forwards;
 	int r = g->sock.ops->watch(g->sock.ctx, f->fd, EPOLLIN | (tcp ? 0 : EPOLLET),
 			tcp ? g->source_tcp_listen : g->source_udp_listen, number);
 	if (r < 0)
 		return r;
 	g->forwards[number] = (struct gw_forward){.c = *f, .used = true};
-	g->n_forwards++;
+	g->n_forwards = MAX(g->n_forwards, number + 1);
 	return 0;
+}
+
+/* Answers of its clients leave by the forward's socket. */
+static void end_client(void *ctx, struct flow *f)
+{
+	struct gateway *g = ctx;
+
+	if (f->key.kind == FLOW_UDP_IN && f->udp.forward && !g->forwards[f->udp.forward - 1].used)
+		gw_udp_end(g, f);
+}
+
+int gateway_del_forward(struct gateway *g, uint16_t id)
+{
+	for (unsigned int i = 0; i < g->n_forwards; i++) {
+		struct gw_forward *f = &g->forwards[i];
+
+		if (!f->used || f->c.id != id)
+			continue;
+		f->used = f->waiting = f->paused = false;
+		flow_for_each(g->flows, UINT16_MAX, end_client, g);
+		(void)g->sock.ops->close(g->sock.ctx, f->c.fd);
+		f->c.fd = -1;
+		return 0;
+	}
+	return -ENOENT;
 }
 
 static void resolvers_changed(void *ctx, struct flow *f)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "flow.h"
+#include "flow_info.h"
 #include "lan.h"
 #include "sock.h"
 
@@ -83,6 +84,7 @@ struct gateway_forward {
 	uint8_t proto;          /* IPPROTO_TCP or IPPROTO_UDP */
 	uint32_t guest_be;      /* 0: dhcp_start */
 	uint16_t guest_port;    /* host order */
+	uint16_t id;            /* the caller's, for gateway_del_forward() */
 };
 
 struct gateway;
@@ -96,6 +98,9 @@ struct lan *gateway_lan(struct gateway *g);
 
 /* 0 or -errno; on error the descriptor is still the caller's. */
 int gateway_add_forward(struct gateway *g, const struct gateway_forward *f);
+/* Closes its socket. Connections that came in by it go on; its UDP clients, who were answered by that socket,
+ * are forgotten. -ENOENT: there is none. */
+int gateway_del_forward(struct gateway *g, uint16_t id);
 
 /* The host's resolvers, in order of preference, whenever they change. Queries on their way to one that is
  * not among them are dropped. With none, a guest that asks is refused at once (ICMP port unreachable,
@@ -105,6 +110,12 @@ void gateway_set_resolvers(struct gateway *g, const union sock_addr *servers, un
 /* Human-readable counters and limits (--stats) of n gateways that share their guests, summed; written to buf.
  * Returns the length as snprintf() does. */
 int gateway_stats(struct gateway *const *g, unsigned int n, char *buf, size_t n_bytes);
+
+/* Flows of n gateways that share their guests, in no order, at most n_max: returns how many. *at: 0, then left as it
+ * is for the next ones, until it is GATEWAY_FLOWS_END. */
+#define GATEWAY_FLOWS_END UINT64_MAX
+unsigned int gateway_flows(
+	struct gateway *const *g, unsigned int n, uint64_t *at, struct flow_info *ret, unsigned int n_max);
 
 /* For gateways that share their guests. */
 

@@ -43,7 +43,7 @@ struct gw_neigh {
 
 struct gw_forward {
 	struct gateway_forward c;
-	bool used;
+	bool used; /* else the place is free, and whatever names it is stale */
 	bool waiting; /* datagrams lie in its socket until the guest is resolved */
 	bool paused;  /* not watched: accept() failed, and is tried again by and by */
 	uint64_t asked_ms;
@@ -74,7 +74,7 @@ struct gateway {
 
 	int source_tcp, source_udp, source_ping, source_tcp_listen, source_udp_listen;
 	struct gw_forward forwards[GATEWAY_FORWARDS_MAX];
-	unsigned int n_forwards;
+	unsigned int n_forwards; /* places ever used */
 	struct gw_neigh neigh[GW_NEIGH_MAX];
 	unsigned int n_neigh; /* entries ever used: those above were never */
 	uint32_t source_be; /* of the last IPv4 packet of the batch that is being handled; 0: none */
@@ -214,6 +214,8 @@ void gw_udp_end(struct gateway *g, struct flow *f);
 /* Room on a port again, or a flow that had more: goes on reading. */
 void gw_udp_work(struct gateway *g, struct flow *f);
 void gw_udp_timer_due(struct gateway *g, struct flow *f);
+/* When it ends without further traffic. */
+uint64_t gw_udp_due_ms(const struct flow *f);
 /* Ends a flow to a resolver that is one no more: the client asks again, and reaches one that is. */
 void gw_udp_resolvers_changed(struct gateway *g, struct flow *f);
 

@@ -414,7 +414,7 @@ void gw_tcp_listen_event(void *ctx, uint32_t number, uint32_t events)
 	struct gw_forward *w = &g->forwards[number];
 
 	/* Level-triggered: what is left over comes with the next batch. */
-	for (int i = 0; i < ACCEPT_BURST; i++) {
+	for (int i = 0; i < ACCEPT_BURST && w->used; i++) {
 		union sock_addr peer;
 		socklen_t n = sizeof(peer);
 		int fd = g->sock.ops->accept(g->sock.ctx, w->c.fd, &peer.sa, &n);

@@ -104,9 +104,14 @@ static uint64_t idle_ms(const struct flow *f)
 	return f->udp.flags & UDP_DNS ? IDLE_DNS_MS : IDLE_STREAM_MS;
 }
 
+uint64_t gw_udp_due_ms(const struct flow *f)
+{
+	return f->used_ms + idle_ms(f);
+}
+
 void gw_udp_timer_due(struct gateway *g, struct flow *f)
 {
-	uint64_t due_ms = f->used_ms + idle_ms(f);
+	uint64_t due_ms = gw_udp_due_ms(f);
 
 	if (due_ms > gw_now(g))
 		gw_timer_arm(g, f, due_ms);
@@ -790,6 +795,8 @@ void gw_udp_listen_event(void *ctx, uint32_t number, uint32_t events)
 	uint32_t guest_be = w->c.guest_be ? w->c.guest_be : g->c.dhcp_start_be;
 	const struct gw_neigh *guest = gw_neigh_find(g, guest_be);
 
+	if (!w->used) /* an event from before it was removed */
+		return;
 	if (!guest) {
 		/* The datagrams wait in the socket, as many as its buffer holds. Asking fills the ports, which
 		 * then say that they have room again: only time counts. */

@@ -28,7 +28,8 @@ static_assert(USER_QUEUES_MAX == WORKERS_MAX, "what can be asked for can be had"
 
 static unsigned int n_descriptors(const struct user_conf *conf)
 {
-	unsigned int n = GATEWAY_DESCRIPTORS + conf->n_forwards + (conf->n_queues - 1) * WORKER_DESCRIPTORS;
+	unsigned int n_forwards = MIN(conf->n_forwards + USER_FORWARDS_LATER, (unsigned int)USER_FORWARDS_MAX);
+	unsigned int n = GATEWAY_DESCRIPTORS + n_forwards + (conf->n_queues - 1) * WORKER_DESCRIPTORS;
 
 	for (unsigned int i = 0; i < conf->n_ports; i++) {
 		const struct user_port *p = &conf->ports[i];
@@ -170,4 +171,14 @@ int child_tell(struct child *c, const struct msg *m)
 		(void)kill(c->pid, SIGKILL);
 	}
 	return r;
+}
+
+int child_tell_forward(struct child *c, const struct forwards *f, unsigned int place)
+{
+	const struct user_forward *rule = &f->v[place].rule;
+	struct msg m = {.type = MSG_ADD_FORWARD, .fd = f->v[place].fd};
+
+	m.forward = (struct msg_forward){
+		.id = (uint16_t)place, .proto = rule->proto, .guest_be = rule->guest_be, .guest_port = rule->guest_port};
+	return child_tell(c, &m);
 }

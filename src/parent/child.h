@@ -2,6 +2,7 @@
 /* The engine as a child process. */
 #pragma once
 
+#include "forwards.h"
 #include "msg.h"
 #include "user_conf.h"
 
@@ -26,3 +27,5 @@ bool child_may_restart(struct child *c, uint64_t now_ms);
 /* 0 or -errno: the engine is going, which its end will tell; one that does not read for
  * CHILD_SEND_TIMEOUT_S is killed. */
 int child_tell(struct child *c, const struct msg *m);
+/* Hands over the forward of a place. */
+int child_tell_forward(struct child *c, const struct forwards *f, unsigned int place);

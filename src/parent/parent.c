@@ -30,6 +30,7 @@
 #include "hostdns.h"
 #include "log.h"
 #include "loop.h"
+#include "monitor.h"
 
 #define QUIT_TIMEOUT_MS 2000
 
@@ -43,7 +44,8 @@ struct parent {
 	struct command command;
 	bool has_command;
 	struct guest *guests;
-	int *forward_fds;
+	struct forwards forwards;
+	struct monitor *monitor;
 	struct msg_resolvers resolvers;
 	struct loop_timer dial, quit;
 	bool quitting;
@@ -159,6 +161,9 @@ static void on_msg(struct parent *p, struct msg *m)
 	case MSG_PORT_CLOSED:
 		on_closed(p, &m->closed);
 		break;
+	case MSG_FLOWS:
+		monitor_take_flows(p->monitor, &m->flows);
+		break;
 	case MSG_WARNING:
 		msg_text_clean(&m->text);
 		log_warn("%s", m->text.bytes);
@@ -221,14 +226,9 @@ static int tell_forwards(struct parent *p)
 {
 	int r = 0;
 
-	for (unsigned int i = 0; i < p->conf->n_forwards && r == 0; i++) {
-		const struct user_forward *f = &p->conf->forwards[i];
-		struct msg m = {.type = MSG_ADD_FORWARD, .fd = p->forward_fds[i]};
-
-		m.forward = (struct msg_forward){
-			.proto = f->proto, .guest_be = f->guest_be, .guest_port = f->guest_port};
-		r = child_tell(&p->child, &m);
-	}
+	for (unsigned int i = 0; i < p->forwards.n && r == 0; i++)
+		if (p->forwards.v[i].fd >= 0)
+			r = child_tell_forward(&p->child, &p->forwards, i);
 	return r;
 }
 
@@ -405,17 +405,13 @@ static bool open_forwards(struct parent *p)
 
 	for (unsigned int i = 0; i < p->conf->n_forwards; i++) {
 		const struct user_forward *f = &p->conf->forwards[i];
-		int fd = forward_open(f);
+		int place = forwards_add(&p->forwards, f);
 
-		forward_text(f, fd, text);
-		if (fd < 0) {
-			log_error("cannot listen on %s: %s%s", text, strerror(-fd),
-				fd == -EACCES ? " (ports below net.ipv4.ip_unprivileged_port_start are "
-						"root's: sysctl -w net.ipv4.ip_unprivileged_port_start=0)"
-					      : "");
+		forward_text(place < 0 ? f : &p->forwards.v[place].rule, text);
+		if (place < 0) {
+			log_error("cannot listen on %s: %s", text, forward_why(place));
 			return false;
 		}
-		p->forward_fds[i] = fd;
 		if (f->host_port == 0)
 			log_info("forwarding %s to the guest's port %u", text, f->guest_port);
 	}
@@ -501,16 +497,11 @@ static int watch_host(struct parent *p)
 static int init(struct parent *p)
 {
 	p->guests = calloc(p->conf->n_ports ? p->conf->n_ports : 1, sizeof(*p->guests));
-	p->forward_fds = calloc(p->conf->n_forwards ? p->conf->n_forwards : 1, sizeof(*p->forward_fds));
-	if (!p->guests || !p->forward_fds) {
+	if (!p->guests || forwards_init(&p->forwards, p->conf) < 0) {
 		free(p->guests);
-		free(p->forward_fds);
 		p->guests = NULL;
-		p->forward_fds = NULL;
 		return -ENOMEM;
 	}
-	for (unsigned int i = 0; i < p->conf->n_forwards; i++)
-		p->forward_fds[i] = -1;
 	guests_init(p->conf, p->guests);
 	p->dial = (struct loop_timer){.fn = dial_all, .ctx = p};
 	p->quit = (struct loop_timer){.fn = quit_overdue, .ctx = p};
@@ -519,6 +510,35 @@ static int init(struct parent *p)
 		return r;
 	p->source_engine = loop_source_add(p->loop, on_engine, p);
 	return take_signals(p);
+}
+
+static void engine_asked(void *ctx)
+{
+	read_engine(ctx);
+}
+
+static void end_asked(void *ctx)
+{
+	struct parent *p = ctx;
+
+	if (!p->quitting)
+		quit(p, 0);
+}
+
+static bool start_monitor(struct parent *p)
+{
+	const struct monitor_config c = {.conf = p->conf,
+		.loop = p->loop,
+		.child = &p->child,
+		.forwards = &p->forwards,
+		.read_engine = engine_asked,
+		.end = end_asked,
+		.ctx = p};
+	int r = monitor_new(&c, &p->monitor);
+
+	if (r < 0)
+		log_error("cannot be monitored: %s", strerror(-r));
+	return r == 0;
 }
 
 static bool start(struct parent *p)
@@ -539,7 +559,7 @@ static bool start(struct parent *p)
 		log_error("cannot watch for changes: %s", strerror(-r));
 		return false;
 	}
-	return start_engine(p) == 0;
+	return start_engine(p) == 0 && start_monitor(p);
 }
 
 /* A command that has not begun ends by itself when its socket closes. */
@@ -558,10 +578,9 @@ static void done(struct parent *p)
 	}
 	if (p->guests)
 		guests_done(p->guests, p->conf->n_ports);
-	for (unsigned int i = 0; p->forward_fds && i < p->conf->n_forwards; i++)
-		util_close(&p->forward_fds[i]);
 	free(p->guests);
-	free(p->forward_fds);
+	p->monitor = monitor_free(p->monitor);
+	forwards_done(&p->forwards);
 	util_close(&p->child.msg_fd);
 	util_close(&p->signal_fd);
 	util_close(&p->inotify_fd);

@@ -94,7 +94,7 @@ static int note_about(struct qemu_maker *m, const struct qemu_part *p, const cha
 /* Takes conf over, also on failure. */
 static int add_network(struct qemu_plan *p, const char *name, struct user_conf *conf)
 {
-	struct qemu_network n = {.conf = *conf, .name = strdup(name)};
+	struct qemu_network n = {.conf = *conf, .hub = -1, .name = strdup(name)};
 	void *array = p->networks;
 	int r = n.name ? qemu_grow(&array, p->n_networks, sizeof(n)) : -ENOMEM;
 
@@ -249,6 +249,8 @@ static int decide_back_end(struct qemu_maker *m, const struct qemu_part *p, stru
 		(void)name_back_end(m, p, d);
 	if (d->join == QEMU_JOIN_PORTS)
 		qemu_maker_id(m, d->port_id);
+	if (d->network >= 0 && d->join != QEMU_JOIN_CABLE)
+		m->plan->networks[d->network].hub = p->hub;
 	return 0;
 }
 

@@ -18,6 +18,7 @@ bool qemu_version_is_at_least(const struct qemu_version *v, unsigned int major, 
 
 struct qemu_network {
 	struct user_conf conf; /* no ports yet */
+	int hub;               /* of QEMU's, that it is joined to; -1: none */
 	char *name;            /* heap: the id of the back end, or what stands for it */
 	bool by_vhost;         /* qemu_vhost.h: QEMU connects to the descriptor, rather than to have it */
 	char why_stream[QEMU_WHY_BYTES]; /* for a person; empty: nobody asked for more */

@@ -74,7 +74,7 @@ class Words(unittest.TestCase):
         for args in (["help"], ["--help"], ["user", "--help"], ["run", "-h"], ["explain", "-h"], ["help", "user"],
                      ["help", "--help"], ["version", "--help"], ["up", "--help"], ["down", "-h"], ["ls", "-h"],
                      ["status", "-h"], ["hostfwd", "-h"], ["reserve", "-h"], ["leases", "-h"], ["show", "-h"],
-                     ["doctor", "-h"], ["adopt", "-h"]):
+                     ["doctor", "-h"], ["adopt", "-h"], ["info", "-h"], ["nic", "-h"]):
             r = vmlan(*args)
             self.assertEqual((r.returncode, r.stderr), (0, ""))
             lines = r.stdout.rstrip("\n").split("\n")
@@ -142,15 +142,21 @@ class Run(unittest.TestCase):
         self.assertEqual(r.returncode, 7)
         argv, fds = r.stdout.split("\n")[:2]
         self.assertEqual(argv.split()[:6], ["argv", "-m", "1", "-net", "nic,netdev=vmlan0", "-netdev"])
-        # QEMU has its ends of the two cables, and no other descriptor of ours.
+        # QEMU has its ends of the two cables, a pipe, its monitor for us and what tells of it, and nothing else.
         first = int(argv.split()[6].rsplit("=", 1)[1])
         second = int(argv.split()[8].rsplit("=", 1)[1])
-        self.assertEqual(fds, f"fds {first} {second}")
+        config = int(argv.split("-readconfig /proc/self/fd/")[1])
+        self.assertEqual(len(fds.split()), 6)
+        self.assertLessEqual({str(first), str(second), str(config)}, set(fds.split()))
         self.assertEqual(r.stderr.count(DOUBLE + "port closed"), 2)
 
     def test_no_network_of_ours(self):
         r = self.run_vmlan(QEMU, "-nic", "none", FAKE_QEMU="exit 3")
-        self.assertEqual((r.returncode, r.stdout, r.stderr), (3, "argv -nic none\nfds\n", ""))
+        self.assertEqual((r.returncode, r.stderr), (3, ""))
+        self.assertRegex(r.stdout, r"^argv -nic none -readconfig /proc/self/fd/\d+\nfds \d+ \d+ \d+\n$")
+        # A line that asks for something is none to look after.
+        r = self.run_vmlan(QEMU, "-nic", "none", "-device", "help", FAKE_QEMU="exit 3")
+        self.assertEqual((r.returncode, r.stdout, r.stderr), (3, "argv -nic none -device help\nfds\n", ""))
 
     def test_killed(self):
         self.assertEqual(self.run_vmlan(QEMU, FAKE_QEMU=f"kill {int(signal.SIGKILL)}").returncode, 128 + 9)
@@ -211,7 +217,7 @@ class Run(unittest.TestCase):
             self.assertTrue(wait_for(lambda: os.path.exists(pid_file) and os.path.getsize(pid_file)))
             with open(pid_file, encoding="ascii") as f:
                 daemon = int(f.read())
-            self.assertEqual(len(processes_with(self.mark)), 2)  # it, and its network
+            self.assertEqual(len(processes_with(self.mark)), 3)  # it, its network, and its keeper
             os.kill(daemon, signal.SIGKILL)
         # tearDown: the network ends with it
 
@@ -234,9 +240,9 @@ class Run(unittest.TestCase):
         line = (QEMU, "-m", "64", "-net", "nic,model=virtio", "-net", "user")
         r = self.run_vmlan("--", *line, FAKE_QEMU="connect")
         argv, fds, said = r.stdout.split("\n")[:3]
-        # QEMU has a place to connect to, as often as it likes, a pipe, and no other descriptor of ours.
+        # QEMU has a place to connect to, as often as it likes, two pipes, and its monitor for us with its text.
         place = int(argv.split("path=/proc/self/fd/")[1].split(",")[0])
-        self.assertEqual((len(fds.split()), said, r.returncode), (3, f"connected {place} twice", 0))
+        self.assertEqual((len(fds.split()), said, r.returncode), (6, f"connected {place} twice", 0))
         self.assertIn(str(place), fds.split())
         self.assertIn("-object memory-backend-memfd,id=vmlan-memory,size=64M,share=on", argv)
         self.assertEqual(r.stderr.count(DOUBLE + "port closed"), 1)
@@ -303,9 +309,11 @@ class Run(unittest.TestCase):
             for name in ("kvm", "qemu-kvm", "qemu"):
                 r = self.run_vmlan(name, "-nic", "none", PATH=folder)
                 kvm = "-enable-kvm " if usable and name != "qemu" else ""
-                self.assertEqual(r.stdout.split("\n")[0], f"argv {kvm}-nic none")
+                self.assertRegex(r.stdout, f"^argv {kvm}-nic none -readconfig ")
                 self.assertIn(f"no command '{name}' here", r.stderr)
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    with tempfile.TemporaryDirectory() as own:
+        os.environ["VMLAN_RUN_DIR"] = os.path.join(own, "run")
+        unittest.main(verbosity=2)

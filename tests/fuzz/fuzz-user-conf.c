@@ -16,13 +16,18 @@ static void require(bool ok)
 static bool parse(uint8_t kind, const char *text, struct user_conf *c, struct conf_error *e)
 {
 	char name[USER_NAME_BYTES];
-	struct user_forward f;
+	struct user_forward f, key;
 	struct user_port p;
 
 	switch (kind % 6) {
 	case 0:
-		if (!user_conf_parse_hostfwd(text, kind & 0x80, &f, e))
+		if (!user_conf_parse_hostfwd(text, kind & 0x80, &f, e)) {
+			(void)user_conf_parse_hostfwd_key(text, kind & 0x80, &key);
 			return false;
+		}
+		/* What says which it is, of a rule that is one, says the same by itself. */
+		require(user_conf_parse_hostfwd_key(text, kind & 0x80, &key) == (f.host_port != 0));
+		require(f.host_port == 0 || (key.proto == f.proto && key.host_be == f.host_be && key.host_port == f.host_port));
 		require(f.guest_port > 0 && (f.proto == IPPROTO_TCP || f.proto == IPPROTO_UDP));
 		return user_conf_add_forward(c, &f) == 0;
 	case 1:

@@ -252,11 +252,11 @@ def test_descriptors(lab):
     check(code == 1 and '1000 forwards' in out and 'the hard limit is 1024' in out, 'not refused: %s %s' % (code, out))
     lab.prefix = ['prlimit', '--nofile=1024:1024']
     try:
-        v = lab.up(*forwards(600))
+        v = lab.up(*forwards(560))
     finally:
         lab.prefix = []
     with lab.guest.listen(port=7) as listener:
-        for port in (20000, 20599):
+        for port in (20000, 20559):
             with lab.host.connect('127.0.0.1', port) as c, listener.accept()[0] as g:
                 c.sendall(b'x')
                 check(g.recv(1) == b'x', 'no data')

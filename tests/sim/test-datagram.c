@@ -293,6 +293,58 @@ static void test_forward_flood(void **state)
 	world_free(w);
 }
 
+/* One that is removed while it has clients: they are forgotten, those of others and the guest's own flows are
+ * not, and its place is used again. */
+static void test_forward_removed(void **state)
+{
+	struct got got;
+	struct sent sent;
+	struct world *w = make(&got, &sent);
+	struct gateway_forward f = {.proto = IPPROTO_UDP, .guest_port = 53};
+	struct flow_info rows[8];
+	uint64_t at = 0;
+	int fds[2];
+
+	for (uint16_t i = 0; i < 2; i++) {
+		f.id = (uint16_t)(7 + i);
+		f.fd = fds[i] = sock_fake_bind_udp(w->host, (uint16_t)(5000 + i));
+		assert_int_equal(gateway_add_forward(w->gateway, &f), 0);
+	}
+	send_udp(w, 4000, htonl(WORLD_SERVER), 9, "mine", 4, 64);
+	world_pass(w, 10);
+	from_client(w, fds[0], 0xc6336501u, 7777, "a");
+	from_client(w, fds[0], 0xc6336502u, 7777, "b");
+	from_client(w, fds[1], 0xc6336503u, 7777, "c");
+	unsigned int n_open = w->host->n_open;
+	assert_int_equal(gateway_flows(&w->gateway, 1, &at, rows, 3), 3);
+	assert_true(at != GATEWAY_FLOWS_END);
+	assert_int_equal(gateway_flows(&w->gateway, 1, &at, rows + 3, 3), 1);
+	assert_true(at == GATEWAY_FLOWS_END);
+	assert_int_equal(rows[0].src_port, 4000);
+	assert_int_equal(rows[0].expires_s, 29);
+	assert_int_equal(rows[3].src_port, 5001);
+	assert_int_equal(rows[3].dst_port, 53);
+
+	assert_int_equal(gateway_del_forward(w->gateway, 7), 0);
+	assert_int_equal(gateway_del_forward(w->gateway, 7), -ENOENT);
+	world_pass(w, 10);
+	assert_int_equal(w->host->n_open, n_open - 1);
+	at = 0;
+	assert_int_equal(gateway_flows(&w->gateway, 1, &at, rows, 8), 2);
+	unsigned int n_udp = got.n_udp;
+	from_client(w, fds[1], 0xc6336503u, 7777, "d");
+	assert_int_equal(got.n_udp, n_udp + 1);
+	f.id = 9;
+	f.fd = sock_fake_bind_udp(w->host, 5000);
+	assert_int_equal(gateway_add_forward(w->gateway, &f), 0);
+	from_client(w, f.fd, 0xc6336501u, 7777, "e");
+	assert_int_equal(got.n_udp, n_udp + 2);
+	world_pass(w, 200000);
+	at = 0;
+	assert_int_equal(gateway_flows(&w->gateway, 1, &at, rows, 8), 0);
+	world_free(w);
+}
+
 /* A guest that goes on with a flow it has, and sends no ARP, keeps its address: others behind its port do not
  * displace it, nor may another port take it over. */
 static void test_neighbour_in_use(void **state)
@@ -381,6 +433,7 @@ int main(void)
 		cmocka_unit_test(test_ping),
 		cmocka_unit_test(test_udp_cap),
 		cmocka_unit_test(test_forward_flood),
+		cmocka_unit_test(test_forward_removed),
 		cmocka_unit_test(test_neighbour_in_use),
 		cmocka_unit_test(test_forwards_share_a_port),
 	};

@@ -57,11 +57,15 @@ static void test_ports(void **state)
 static void test_others(void **state)
 {
 	a = (struct msg){.type = MSG_ADD_FORWARD,
-		.forward = {.proto = IPPROTO_UDP, .guest_be = htonl(0x0a00020f), .guest_port = 65535}};
+		.forward = {.id = 1023, .proto = IPPROTO_UDP, .guest_be = htonl(0x0a00020f), .guest_port = 65535}};
 	round_trip(true);
 	assert_int_equal(b.forward.proto, IPPROTO_UDP);
 	assert_int_equal(b.forward.guest_be, htonl(0x0a00020f));
 	assert_int_equal(b.forward.guest_port, 65535);
+	assert_int_equal(b.forward.id, 1023);
+	a = (struct msg){.type = MSG_DEL_FORWARD, .forward.id = 77};
+	round_trip(false);
+	assert_int_equal(b.forward.id, 77);
 
 	a = (struct msg){.type = MSG_PORT_CLOSED, .closed = {.id = 1, .final = true, .error = -EPIPE}};
 	round_trip(false);
@@ -79,6 +83,31 @@ static void test_others(void **state)
 		a = (struct msg){.type = (enum msg_type)type};
 		round_trip(false);
 	}
+}
+
+static void test_flows(void **state)
+{
+	static struct msg_flows sent;
+
+	a = (struct msg){.type = MSG_GET_FLOWS, .flows.at = 0x123456789abcdef0};
+	round_trip(false);
+	assert_true(b.flows.at == 0x123456789abcdef0);
+	a = (struct msg){.type = MSG_FLOWS, .flows = {.at = UINT64_MAX, .n = MSG_FLOWS_MAX}};
+	for (unsigned int i = 0; i < MSG_FLOWS_MAX; i++)
+		a.flows.v[i] = (struct flow_info){.kind = i % 3 ? FLOW_INFO_UDP : FLOW_INFO_TCP,
+			.state = i % 3 ? FLOW_INFO_NONE : FLOW_INFO_TIME_WAIT,
+			.fd = i % 2 ? (int32_t)i : -1,
+			.src = ip_addr_from4(htonl(i)),
+			.src_port = (uint16_t)i,
+			.dst = {{1, 2, 3, i}},
+			.dst_port = 65535,
+			.n_send_bytes = 1u << 31 | i,
+			.expires_s = (uint16_t)(i + 1)};
+	sent = a.flows;
+	round_trip(false);
+	assert_int_equal(b.flows.n, sent.n);
+	assert_memory_equal(b.flows.v, sent.v, sizeof(sent.v));
+	assert_true(b.flows.at == UINT64_MAX);
 }
 
 static void test_resolvers(void **state)
@@ -107,6 +136,9 @@ static void test_exact_lengths(void **state)
 		{.type = MSG_ATTACH_PORT},
 		{.type = MSG_DEL_PORT},
 		{.type = MSG_ADD_FORWARD, .forward = {.proto = IPPROTO_TCP, .guest_port = 1}},
+		{.type = MSG_DEL_FORWARD},
+		{.type = MSG_GET_FLOWS},
+		{.type = MSG_FLOWS, .flows = {.n = 1, .v = {{.kind = FLOW_INFO_ICMP, .fd = -1}}}},
 		{.type = MSG_SET_RESOLVERS},
 		{.type = MSG_START},
 		{.type = MSG_GET_STATS},
@@ -132,7 +164,7 @@ static void test_exact_lengths(void **state)
 static void test_refused(void **state)
 {
 	static const struct {
-		uint8_t bytes[8];
+		uint8_t bytes[16];
 		size_t n;
 		bool has_fd;
 	} bad[] = {
@@ -143,8 +175,12 @@ static void test_refused(void **state)
 		{{MSG_ADD_PORT, 0, MSG_PORT_TAP, 1, 0x1b}, 5, true},
 		{{MSG_ADD_PORT, 0, MSG_PORT_TAP, 2, 'a', 0}, 6, true},
 		{{MSG_DEL_PORT, 64}, 2, false},
-		{{MSG_ADD_FORWARD, IPPROTO_ICMP, 0, 0, 0, 0, 0, 1}, 8, true},
-		{{MSG_ADD_FORWARD, IPPROTO_TCP, 0, 0, 0, 0, 0, 0}, 8, true},
+		{{MSG_ADD_FORWARD, 0, 0, IPPROTO_ICMP, 0, 0, 0, 0, 0, 1}, 10, true},
+		{{MSG_ADD_FORWARD, 0, 0, IPPROTO_TCP, 0, 0, 0, 0, 0, 0}, 10, true},
+		{{MSG_ADD_FORWARD, 4, 0, IPPROTO_TCP, 0, 0, 0, 0, 0, 1}, 10, true},
+		{{MSG_DEL_FORWARD, 4, 0}, 3, false},
+		{{MSG_FLOWS, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1}, 11, false}, /* too many */
+		{{MSG_FLOWS, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, 11, false}, /* one is missing */
 		{{MSG_SET_RESOLVERS, MSG_RESOLVERS_MAX + 1}, 2, false},
 		{{MSG_SET_RESOLVERS, 1, 5}, 3, false},
 		{{MSG_PORT_CLOSED, 0, 2, 0, 0}, 5, false},
@@ -243,6 +279,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_others),
+		cmocka_unit_test(test_flows),
 		cmocka_unit_test(test_resolvers),
 		cmocka_unit_test(test_exact_lengths),
 		cmocka_unit_test(test_refused),

@@ -84,6 +84,45 @@ static void test_hostfwd(void **state)
 	}
 }
 
+/* What a forward is removed by: the rule, or as much of it as is unique. */
+static void test_hostfwd_key(void **state)
+{
+	static const struct {
+		const char *text;
+		bool any;
+		const char *expect; /* NULL: refused */
+	} keys[] = {
+		{"tcp::5022", true, "tcp 0.0.0.0 5022"},
+		{"tcp::5022", false, "tcp 127.0.0.1 5022"},
+		{":1.2.3.4:22", true, "tcp 1.2.3.4 22"},
+		{"udp:127.1:0x16-10.0.2.15:23", true, "udp 127.0.0.1 22"},
+		{"udp::53-", true, "udp 0.0.0.0 53"},
+		{"tcp::0", true, NULL},
+		{"tcp::65536", true, NULL},
+		{"tcp::", true, NULL},
+		{"tcp:5022", true, NULL},
+		{"icmp::1", true, NULL},
+		{"tcp:x:1", true, NULL},
+		{"tcp::1x", true, NULL},
+		{"", true, NULL},
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(keys); i++) {
+		struct user_forward f = {.host_port = 7};
+		char got[64];
+
+		if (!user_conf_parse_hostfwd_key(keys[i].text, keys[i].any, &f)) {
+			assert_null(keys[i].expect);
+			assert_int_equal(f.host_port, 7);
+			continue;
+		}
+		(void)snprintf(got, sizeof(got), "%s %s %u", f.proto == IPPROTO_UDP ? "udp" : "tcp", addr(f.host_be),
+			f.host_port);
+		assert_non_null(keys[i].expect);
+		assert_string_equal(got, keys[i].expect);
+	}
+}
+
 /* --- net --- */
 
 static const struct {
@@ -403,6 +442,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hostfwd),
+		cmocka_unit_test(test_hostfwd_key),
 		cmocka_unit_test(test_net),
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_port),

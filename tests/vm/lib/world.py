@@ -103,6 +103,7 @@ class World:
             mount("proc", "/proc", "proc", 0)
         except OSError:
             pass  # inside a container whose /proc is covered: the old one serves
+        os.environ["VMLAN_RUN_DIR"] = self.path("run")  # control sockets, apart from those of other worlds
         self._own_resolv_conf()
         sh("ip", "link", "set", "lo", "up")
         self._own_ping_range()

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Stream sockets in the file system, for QEMU. */
+/* Stream sockets in the file system. */
 #pragma once
 
 #include <sys/stat.h>
