@@ -7,9 +7,9 @@
  *   else     $XDG_RUNTIME_DIR/vmlan
  *   else     /tmp/vmlan-UID
  *
- * A socket gets its name when it listens already: a socket that refuses a connection therefore is of a process
- * that has ended, whatever way, and whoever meets it removes it. Only that user does: in another's folder, which
- * root may look into, names may be made to mean anything between two steps. */
+ * A socket gets its name when it listens already: a socket that refuses a connection therefore is of a
+ * process that has ended, whatever way, and whoever meets it removes it. Only that user does: in another's
+ * folder, which root may look into, names may be made to mean anything between two steps. */
 #include "ctl_place.h"
 
 #include <assert.h>

@@ -214,7 +214,8 @@ static char *file_in_run_dir(const char *name, char ret[CTL_PATH_BYTES])
 	return ret;
 }
 
-/* A file refuses a connection as a dead socket does, but is nobody's to remove: the folder may be somebody's home. */
+/* A file refuses a connection as a dead socket does, but is nobody's to remove: the folder may be somebody's
+ * home. */
 static void test_files_stay(void **state)
 {
 	char dot[CTL_PATH_BYTES], named[CTL_PATH_BYTES];
