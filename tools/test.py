@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import lint
@@ -43,6 +44,9 @@ BUILDS = (
 THREADS = Build("build-tsan", "clang", ["-Db_sanitize=thread", "-Db_lundef=false"],
                 {"TSAN_OPTIONS": "halt_on_error=1"}, 4)
 THREAD_TESTS = ("spsc", "workers")
+
+RUNNING = set()  # scripts
+STOPPING = threading.Event()
 
 Outcome = collections.namedtuple("Outcome", "suite name verdict note")  # verdict: passed, failed, skipped
 
@@ -160,6 +164,8 @@ def runs_of(script, build):
 
 def run_script(suite, script, build, arguments):
     """Runs one script in a process group of its own, which is ended with it. (verdict, note)"""
+    if STOPPING.is_set():
+        return "failed", "not run: told to end"
     log = log_path(suite, os.path.basename(script), *arguments[:1], build.folder)
     limit = limit_of(script, suite) * build.slowness
     environment = {**os.environ, **build.environment, "VMLAN": os.path.abspath(build.folder + "/vmlan"),
@@ -167,15 +173,14 @@ def run_script(suite, script, build, arguments):
     with open(log, "wb") as f:
         process = subprocess.Popen([os.path.abspath(script), *arguments], stdin=subprocess.DEVNULL, stdout=f,
                                    stderr=subprocess.STDOUT, env=environment, start_new_session=True)
+        RUNNING.add(process)
         try:
             status = process.wait(limit)
         except subprocess.TimeoutExpired:
             status = None
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
-        if status is None:
             end_group(process)
+        finally:
+            RUNNING.discard(process)
     with open(log, encoding="utf-8", errors="replace") as f:
         said = f.read()
     if status == 0 and re.search("Sanitizer: |runtime error: ", said):
@@ -198,6 +203,14 @@ def end_group(process):
             continue
         except ProcessLookupError:
             return
+
+
+def stop(number, _):
+    """Ends with everything that was started: scripts are in sessions of their own, which no signal to us reaches."""
+    STOPPING.set()
+    for process in list(RUNNING):
+        end_group(process)
+    os._exit(128 + number)
 
 
 def script_tests(suite, builds, tally):
@@ -256,6 +269,8 @@ def wanted_builds(arguments):
 
 def main():
     arguments, tally = parse(), Tally()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
     shutil.rmtree(LOGS, ignore_errors=True)
     os.makedirs(LOGS)
     began = time.monotonic()
