@@ -102,7 +102,7 @@ int host_device_probe(struct host *h, const char *path)
 
 int host_file_read(struct host *h, const char *path, char **ret)
 {
-	/* Only root writes in /etc, and much of it are links: resolv.conf, a network's file kept elsewhere. */
+	/* Only root writes in /etc, and much there are links: resolv.conf, a network's file. */
 	int follow = strncmp(path, "/etc/", 5) == 0 ? 0 : O_NOFOLLOW;
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | follow);
 

@@ -6,8 +6,8 @@
  * start and its record. Who stops one takes hold of it by a pidfd, and asks for the lock's owner again after:
  * had it ended in between, and its number been given out anew, the answer would differ.
  *
- * It is nobody's child when it begins: orphaned at once, so that a service manager, which is told of it before
- * `up` ends, finds its own child and hears of its end.
+ * It is nobody's child when it begins: orphaned at once, so that a service manager, which is told of it
+ * before `up` ends, finds its own child and hears of its end.
  *
  * A supervisor that is told to start and finds its lock file gone, or the lock taken, ends at once
  * (host_supervisor_lock()): so one that was forked by an `up` that was killed cannot outlive a `down`. */
