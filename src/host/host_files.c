@@ -102,7 +102,9 @@ int host_device_probe(struct host *h, const char *path)
 
 int host_file_read(struct host *h, const char *path, char **ret)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	/* Only root writes in /etc, and much there are links: resolv.conf, a network's file. */
+	int follow = strncmp(path, "/etc/", 5) == 0 ? 0 : O_NOFOLLOW;
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | follow);
 
 	return fd < 0 ? -errno : read_all(fd, ret);
 }
