@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* vmlan supervise NETWORK [FD]: what `up` leaves running; not for people. */
+#include <sys/prctl.h>
+
 #include "net_cmd.h"
 #include "supervisor.h"
 
@@ -11,6 +13,8 @@ static int run(const struct cli_verb *v, int argc, char **argv)
 
 	if (status >= 0 || !h)
 		return h ? status : CLI_FAILED;
+	/* In place of "exe", which it was started by. */
+	(void)prctl(PR_SET_NAME, "vmlan-supervise");
 	return supervisor_run(h, a.words[0], a.n_words > 1 ? atoi(a.words[1]) : -1);
 }
 

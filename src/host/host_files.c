@@ -100,10 +100,9 @@ int host_device_probe(struct host *h, const char *path)
 	return fd < 0 ? -errno : 0;
 }
 
-/* Links are followed where root alone makes them: /etc/resolv.conf is one where systemd-resolved runs. Elsewhere
- * a file may lie in a folder of dnsmasq's. */
 int host_file_read(struct host *h, const char *path, char **ret)
 {
+	/* Only root writes in /etc, and much there are links: resolv.conf, a network's file. */
 	int follow = strncmp(path, "/etc/", 5) == 0 ? 0 : O_NOFOLLOW;
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | follow);
 

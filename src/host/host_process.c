@@ -6,6 +6,9 @@
  * start and its record. Who stops one takes hold of it by a pidfd, and asks for the lock's owner again after:
  * had it ended in between, and its number been given out anew, the answer would differ.
  *
+ * It is nobody's child when it begins: orphaned at once, so that a service manager, which is told of it
+ * before `up` ends, finds its own child and hears of its end.
+ *
  * A supervisor that is told to start and finds its lock file gone, or the lock taken, ends at once
  * (host_supervisor_lock()): so one that was forked by an `up` that was killed cannot outlive a `down`. */
 #include <fcntl.h>
@@ -167,7 +170,7 @@ static int await_ready(struct host *h, int fd)
 int host_supervisor_start(struct host *h, const char *network, const char *lock_path)
 {
 	_cleanup_close_ int lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	int fds[2], r;
+	int fds[2], status = 0, r;
 	pid_t pid;
 
 	if (lock < 0)
@@ -182,14 +185,19 @@ int host_supervisor_start(struct host *h, const char *network, const char *lock_
 	pid = fork();
 	if (pid < 0)
 		return -errno;
-	if (pid == 0)
-		become_supervisor(network, to);
-	util_close(&to);
-	r = await_ready(h, from);
-	if (r < 0) {
-		(void)kill(pid, SIGKILL);
-		(void)waitpid(pid, NULL, 0);
+	if (pid == 0) {
+		pid = fork();
+		if (pid == 0)
+			become_supervisor(network, to);
+		_exit(pid < 0);
 	}
+	util_close(&to);
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	r = status == 0 ? await_ready(h, from) : -EAGAIN;
+	if (r < 0)
+		(void)host_supervisor_stop(h, lock_path);
 	return r;
 }
 

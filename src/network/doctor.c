@@ -418,6 +418,36 @@ static void check_subnet(const struct doctor *d, const struct network *n)
 	d->tell(d->ctx, &f);
 }
 
+/* One whose files match every interface ("Name=*") takes the addresses away, and guests' taps. */
+static void check_networkd(const struct doctor *d, const struct network *n)
+{
+	char program[] = "networkctl", legend[] = "--no-legend", list[] = "list", bridge[IFNAMSIZ];
+	char *argv[] = {program, legend, list, bridge, NULL};
+	struct doctor_finding f = {.name = "networkd"};
+	struct host *h = d->host;
+	struct host_identity identity;
+
+	(void)snprintf(bridge, sizeof(bridge), "%s", n->conf.bridge);
+	/* It knows the interfaces of the first namespace, and those by number. */
+	if (n->conf.adopted || h->ops->identity(h, &identity) < 0 || !identity.is_first ||
+		h->ops->run(h, argv) != 0)
+		return;
+	/* The last column is what it does with the interface. */
+	if (!strstr(h->error, " configur") && !strstr(h->error, " failed")) {
+		found(&f, DOCTOR_OK, "systemd-networkd leaves %s alone", bridge);
+	} else {
+		found(&f, DOCTOR_PROBLEM, "systemd-networkd configures %s, and takes its addresses away",
+			bridge);
+		advise(&f, "a file of its that says Unmanaged=yes, before the one that matches", "");
+		(void)snprintf(f.mend, sizeof(f.mend),
+			"printf '[Match]\\nName=%s tap*\\n[Link]\\nUnmanaged=yes\\n' "
+			">/etc/systemd/network/05-vmlan-%s.network && networkctl reload && vmlan up %s",
+			bridge, n->conf.name, n->conf.name);
+	}
+	h->error[0] = '\0';
+	d->tell(d->ctx, &f);
+}
+
 void doctor_check_network(const struct doctor *d, const char *name)
 {
 	struct doctor_finding f = {.name = "network"};
@@ -442,6 +472,7 @@ void doctor_check_network(const struct doctor *d, const char *name)
 	}
 	d->tell(d->ctx, &f);
 	check_subnet(d, &n);
+	check_networkd(d, &n);
 	r = firewall_plan(d->host, &n, &added, &e);
 	for (unsigned int i = 0; i < n.n_steps; i++)
 		check_step(d, &n, &n.steps[i]);

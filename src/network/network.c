@@ -388,6 +388,16 @@ static int check_unused(struct host *h, const struct network *n, struct network_
 		n_ports == 1 ? "guest is" : "guests are", n->conf.name, list);
 }
 
+/* Such a network exists also while it is down. */
+static bool has_file(struct host *h, const char *name)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[HOST_PATH_BYTES];
+
+	network_file_path(name, path);
+	return h->ops->file_read(h, path, &text) == 0;
+}
+
 int network_down(struct host *h, const char *name, bool force, struct network_error *e)
 {
 	struct network n;
@@ -405,7 +415,7 @@ int network_down(struct host *h, const char *name, bool force, struct network_er
 		/* An up that was killed before it had recorded anything left a folder, or less. */
 		int removed = store_remove(h, name);
 
-		if (r == -ESTALE)
+		if (r == -ESTALE || (r == -ENOENT && has_file(h, name)))
 			return removed;
 		return plan_fail(e, r, NULL, "there is no network %s", name);
 	}

@@ -60,7 +60,8 @@ void network_done(struct network *n);
 int network_up(struct host *h, const struct net_conf *given, struct network *ret, struct network_error *e);
 /* What network_up() would do; changes nothing. */
 int network_plan(struct host *h, const struct net_conf *given, struct network *ret, struct network_error *e);
-/* force: although guests are attached. -ENOENT: there is none of that name. */
+/* force: although guests are attached. 0 too of one that is down, but has a file; -ENOENT: there is none
+ * of that name. */
 int network_down(struct host *h, const char *name, bool force, struct network_error *e);
 
 /* A network as it is on record; -ENOENT. */

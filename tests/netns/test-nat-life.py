@@ -103,6 +103,47 @@ def test_show(lab):
     refused('show', 'lab', says='there is no network lab')
 
 
+def parent_of(pid):
+    with open('/proc/%s/status' % pid) as f:
+        return int(re.search(r'^PPid:\t(\d+)$', f.read(), re.M)[1])
+
+
+def test_unit_child(lab):
+    """When the service manager is told, the supervisor is no child of `up` any more, but its own, to be waited for."""
+    address, target = os.path.join(TMP, 'notify-full'), os.path.join(TMP, 'elsewhere.net')
+    write(target, '[Network]\nno-ipv6=yes\n')
+    os.makedirs(ETC)
+    os.symlink(target, ETC + '/lab.net')
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as full:
+        s.bind(address)
+        s.settimeout(CHECK_SECONDS)
+        full.setblocking(False)
+        n = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                full.sendto(b'x', address)
+                n += 1
+        up = subprocess.Popen([VMLAN, 'up', 'lab'], env={**os.environ, 'NOTIFY_SOCKET': address},
+                              stdout=subprocess.DEVNULL)
+        try:
+            wait_for('the network', lambda: vmlan('status', 'lab').returncode == 0)
+            pid = must('pgrep', '-f', '^vmlan supervise lab ').strip()  # those that have ended have no such line
+            check(must('cat', '/proc/%s/comm' % pid) == 'vmlan-supervise\n', 'not called what it is')
+            parent = parent_of(pid)
+            check(up.poll() is None, 'up has not waited to be heard')
+            check(parent != up.pid, 'the supervisor is a child of up')
+            said = [s.recv(4096).decode() for _ in range(n + 1)]
+            check(up.wait(CHECK_SECONDS) == 0, 'up failed')
+        finally:
+            up.kill()
+            up.wait()
+            os.unlink(ETC + '/lab.net')
+            os.rmdir(ETC)
+        check('MAINPID=%s\n' % pid in said[-1], str(said[-1]))
+        check('inet6' not in must('ip', '-6', 'addr', 'show', 'lab', 'scope', 'global'), 'a file that is a link is not read')
+    good('down', 'lab')
+
+
 def test_unit(lab):
     """What the unit's lines do when systemd runs them: ready means served, and the main process is the supervisor."""
     unit = os.path.join(os.path.dirname(VMLAN), 'src/cli/vmlan@.service')
@@ -131,7 +172,9 @@ def test_unit(lab):
             check(again['MAINPID'] != told['MAINPID'] and status() == {}, str(again))
             vm.close()
             must(*stop)
+            must(*stop)  # systemd does it too when somebody has typed it
     expect_same(before, 'after the unit')
+    refused('down', 'lab', says='there is no network lab')
     code, said = vmlan('up', 'lab', env={**os.environ, 'NOTIFY_SOCKET': '/nowhere'}).returncode, good('ls')
     check(code == 0 and 'up' in said, 'a manager that is gone keeps a network down')
 

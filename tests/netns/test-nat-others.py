@@ -327,8 +327,8 @@ def test_resolved(lab):
                 f.write('systemd-resolve:x:997:997::/:/usr/sbin/nologin\n')
         user = pwd.getpwnam('systemd-resolve')
         os.chown('/run/systemd/resolve', user.pw_uid, user.pw_gid)
-        os.unlink('/etc/resolv.conf')  # as it is where systemd-resolved is installed
-        os.symlink('../run/systemd/resolve/stub-resolv.conf', '/etc/resolv.conf')
+        os.unlink('/etc/resolv.conf')
+        os.symlink('../run/systemd/resolve/stub-resolv.conf', '/etc/resolv.conf')  # as distributions have it
         daemon = subprocess.Popen(['/usr/lib/systemd/systemd-resolved'], stderr=subprocess.DEVNULL)
         wait_for('systemd-resolved', lambda: sh('resolvectl', 'domain')[0] == 0)
         before = resolvectl('domain'), resolvectl('dns')

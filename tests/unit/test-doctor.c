@@ -204,6 +204,15 @@ static void test_networks(void **state)
 		if (t.items[i].state != DOCTOR_OK)
 			fail_msg("%s: %s", t.items[i].name, t.items[i].found);
 	assert_string_equal(get(&t, "networks")->found, "1 up");
+	host_fake_set(h, "command", "networkctl", "  9 lab bridge routable unmanaged\n");
+	t = run(h, "lab");
+	assert_int_equal(get(&t, "networkd")->state, DOCTOR_OK);
+	host_fake_set(h, "command", "networkctl", "  9 lab bridge no-carrier configuring\n");
+	t = run(h, "lab");
+	assert_int_equal(get(&t, "networkd")->state, DOCTOR_PROBLEM);
+	assert_string_equal(
+		get(&t, "networkd")->found, "systemd-networkd configures lab, and takes its addresses away");
+	host_fake_set(h, "command", "networkctl", "missing");
 	host_fake_set(h, "table", "vmlan_lab", NULL);
 	t = run(h, "lab");
 	assert_int_equal(get(&t, "table")->state, DOCTOR_PROBLEM);
