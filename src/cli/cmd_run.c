@@ -79,15 +79,7 @@ static bool apply_options(const struct run_options *o, unsigned int i, struct us
 {
 	int n;
 
-	c->any_host = true;
-	c->mtu = o->conf.mtu;
-	c->busy_poll_us = o->conf.busy_poll_us;
-	c->stats = o->conf.stats;
-	c->debug = o->conf.debug;
-	c->no_host_loopback = o->conf.no_host_loopback;
-	c->no_host = o->conf.no_host;
-	c->no_peek_off = o->conf.no_peek_off;
-	c->no_sandbox = o->conf.no_sandbox;
+	guest_network_inherit(c, &o->conf);
 	if (!o->conf.pcap[0])
 		return true;
 	n = i ? snprintf(c->pcap, sizeof(c->pcap), "%s.%u", o->conf.pcap, i)
@@ -297,6 +289,7 @@ static int go(struct run *r)
 		.version = &r->line.version,
 		.name = name_of(r),
 		.default_model = qemu_line_default_model(&r->line.line),
+		.common = &r->options.conf,
 		.networks = r->networks,
 		.n_networks = r->line.plan.n_networks,
 		.taps = r->taps,

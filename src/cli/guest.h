@@ -31,6 +31,7 @@ struct guest_config {
 	const struct qemu_version *version;
 	const char *name;          /* of the guest; NULL: it has none */
 	const char *default_model; /* of a NIC */
+	const struct user_conf *common; /* what goes for each network, also for those to come */
 	struct guest_network *networks;
 	unsigned int n_networks;
 	struct guest_tap *taps; /* made, and their scripts not run yet */

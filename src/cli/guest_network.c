@@ -18,6 +18,19 @@
 #include "nameless.h"
 #include "parent.h"
 
+void guest_network_inherit(struct user_conf *c, const struct user_conf *common)
+{
+	c->any_host = true;
+	c->mtu = common->mtu;
+	c->busy_poll_us = common->busy_poll_us;
+	c->stats = common->stats;
+	c->debug = common->debug;
+	c->no_host_loopback = common->no_host_loopback;
+	c->no_host = common->no_host;
+	c->no_peek_off = common->no_peek_off;
+	c->no_sandbox = common->no_sandbox;
+}
+
 int guest_cable_new(struct guest_network *n)
 {
 	int fds[2];

@@ -28,6 +28,9 @@ struct guest_network {
 		.control_fd = -1, .ready_fd = -1                                                             \
 	}
 
+/* Takes over what goes for all networks of a guest. */
+void guest_network_inherit(struct user_conf *c, const struct user_conf *common);
+
 /* 0 or -errno. */
 int guest_cable_new(struct guest_network *n);
 /* Closes all descriptors. */

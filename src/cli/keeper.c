@@ -137,6 +137,10 @@ static void take_over(struct keeper *k)
 		util_close(&n->guest_life_fd);
 		util_close(&n->ready_fd);
 	}
+	/* A tap that no script is run for goes with QEMU, or when the guest's NIC is removed. */
+	for (unsigned int i = 0; i < g->n_taps; i++)
+		if (!g->taps[i].spec->downscript)
+			guest_tap_close(&g->taps[i]);
 	util_close(&g->monitor->guest_fd);
 	util_close(&g->monitor->config_fd);
 	qmp_init(&k->qmp, TAKE_FD(g->monitor->our_fd));

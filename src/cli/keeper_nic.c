@@ -123,23 +123,6 @@ static bool wait_ready(const struct guest_network *n)
 	return poll(&p, 1, KEEPER_NETWORK_MS) > 0 && read(n->ready_fd, &byte, 1) == 1;
 }
 
-/* What goes for all networks of the guest. */
-static void inherit(const struct keeper *k, struct user_conf *c)
-{
-	const struct user_conf *from = k->n_networks ? k->networks[0].n.conf : NULL;
-
-	c->any_host = true;
-	if (!from)
-		return;
-	c->mtu = from->mtu;
-	c->stats = from->stats;
-	c->debug = from->debug;
-	c->no_host_loopback = from->no_host_loopback;
-	c->no_host = from->no_host;
-	c->no_peek_off = from->no_peek_off;
-	c->no_sandbox = from->no_sandbox;
-}
-
 /* When it runs, so that what is wrong with one is told to whoever asked. */
 static bool add_forwards(struct keeper_network *n, const struct order *o, struct ctl_reply *ret)
 {
@@ -177,7 +160,7 @@ static struct keeper_network *start_network(struct keeper *k, struct order *o, s
 	*n->conf = o->plan.networks[0].conf;
 	user_conf_init(&o->plan.networks[0].conf); /* what it had is ours */
 	n->conf->n_forwards = 0;
-	inherit(k, n->conf);
+	guest_network_inherit(n->conf, k->c->guest->common);
 	n->n.name = n->name;
 	n->n.conf = n->conf;
 	k->n_networks++;

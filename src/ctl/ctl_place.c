@@ -7,8 +7,9 @@
  *   else     $XDG_RUNTIME_DIR/vmlan
  *   else     /tmp/vmlan-UID
  *
- * A socket gets its name when it listens already: what refuses a connection therefore is of a process that
- * has ended, whatever way, and whoever meets it removes it. */
+ * A socket gets its name when it listens already: a socket that refuses a connection therefore is of a
+ * process that has ended, whatever way, and whoever meets it removes it. Only that user does: in another's
+ * folder, which root may look into, names may be made to mean anything between two steps. */
 #include "ctl_place.h"
 
 #include <assert.h>
@@ -20,6 +21,7 @@
 
 #define FOLDERS_MAX 3
 #define TRIES       8
+#define LETTERS     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.+@" /* of names */
 
 const char *const ctl_kind_names[] = {[CTL_GUEST] = "guest", [CTL_USER] = "user"};
 static_assert(ARRAY_SIZE(ctl_kind_names) == CTL_KIND_MAX, "every kind has a name");
@@ -42,23 +44,21 @@ static unsigned int list_folders(char ret[FOLDERS_MAX][PATH_MAX])
 	return n;
 }
 
-/* Root may look into another's, if it names it. */
-static bool is_owner(uid_t uid)
-{
-	const char *own = getenv("VMLAN_RUN_DIR");
-
-	return uid == geteuid() || (geteuid() == 0 && own && *own);
-}
-
+/* 1: it is ours; 0: another's that root has named, to look into; -EPERM, -ENOTDIR or another -errno. */
 static int check_folder(const char *path)
 {
+	const char *own = getenv("VMLAN_RUN_DIR");
 	struct stat st;
 
 	if (lstat(path, &st) < 0)
 		return -errno;
 	if (!S_ISDIR(st.st_mode))
 		return -ENOTDIR;
-	return is_owner(st.st_uid) && (st.st_mode & 077) == 0 ? 0 : -EPERM;
+	if ((st.st_mode & 077) != 0)
+		return -EPERM;
+	if (st.st_uid == geteuid())
+		return 1;
+	return geteuid() == 0 && own && *own ? 0 : -EPERM;
 }
 
 /* Letters that no shell and no listing has trouble with. */
@@ -69,7 +69,7 @@ static void copy_name(const char *name, pid_t pid, char ret[CTL_NAME_BYTES])
 	else
 		(void)snprintf(ret, CTL_NAME_BYTES - 4, "%s", name); /* and room for a number */
 	for (char *c = ret; *c; c++)
-		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.+@", *c))
+		if (!strchr(LETTERS, *c))
 			*c = '_';
 }
 
@@ -90,11 +90,13 @@ static int compose(const char *folder, struct ctl_place *p)
 	return n < (int)sizeof(p->path) ? 0 : -ENAMETOOLONG;
 }
 
+/* What is no socket refuses a connection too. */
 static bool is_dead(const char *path)
 {
 	_cleanup_close_ int fd = unixsock_connect(path);
+	struct stat st;
 
-	return fd == -ECONNREFUSED;
+	return fd == -ECONNREFUSED && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
 /* From the name that it listens under to its own. One that is taken is another's of the same number, in
@@ -125,8 +127,8 @@ static int listen_in(const char *folder, struct ctl_place *p, struct stat *ret_m
 	if (mkdir(folder, 0700) < 0 && errno != EEXIST)
 		return -errno;
 	r = check_folder(folder);
-	if (r < 0)
-		return r;
+	if (r <= 0)
+		return r < 0 ? r : -EPERM;
 	if (snprintf(first, sizeof(first), "%s/.%s-%d", folder, p->name, (int)getpid()) >= (int)sizeof(first))
 		return -ENAMETOOLONG;
 	fd = unixsock_listen(first, ret_made);
@@ -162,7 +164,8 @@ static bool parse_name(const char *folder, const char *file, struct ctl_place *r
 	if (ret->kind == CTL_KIND_MAX)
 		return false;
 	pid = strtol(dot + 1, &end, 10);
-	if (pid <= 0 || pid > INT_MAX || *end != '.' || !end[1] || strlen(end + 1) >= sizeof(ret->name))
+	if (pid <= 0 || pid > INT_MAX || *end != '.' || !end[1] || strlen(end + 1) >= sizeof(ret->name) ||
+		end[1 + strspn(end + 1, LETTERS)])
 		return false;
 	ret->pid = (pid_t)pid;
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", end + 1);
@@ -184,6 +187,7 @@ static int list_folder(const char *folder, struct ctl_place **list, unsigned int
 {
 	int r = check_folder(folder);
 	DIR *d = r < 0 ? NULL : opendir(folder);
+	bool is_ours = r > 0;
 	const struct dirent *e;
 
 	if (!d)
@@ -194,11 +198,13 @@ static int list_folder(const char *folder, struct ctl_place **list, unsigned int
 		void *grown;
 
 		if (!parse_name(folder, e->d_name, &p)) {
-			sweep_unnamed(folder, e->d_name);
+			if (is_ours)
+				sweep_unnamed(folder, e->d_name);
 			continue;
 		}
 		if (is_dead(p.path)) {
-			(void)unlink(p.path);
+			if (is_ours)
+				(void)unlink(p.path);
 			continue;
 		}
 		grown = reallocarray(*list, (size_t)*n + 1, sizeof(p));
@@ -210,7 +216,7 @@ static int list_folder(const char *folder, struct ctl_place **list, unsigned int
 		(*list)[(*n)++] = p;
 	}
 	(void)closedir(d);
-	if (*n == 0)
+	if (is_ours && *n == 0)
 		(void)rmdir(folder);
 	return r;
 }
@@ -231,7 +237,9 @@ int ctl_place_list(struct ctl_place **ret, unsigned int *ret_n)
 	for (unsigned int i = 0; i < n_folders; i++) {
 		int x = list_folder(folders[i], ret, ret_n);
 
-		r = r < 0 ? r : x;
+		/* Anybody may make the last one, in /tmp: nothing of ours is in it then. */
+		if (r == 0 && !(i > 0 && (x == -EPERM || x == -ENOTDIR)))
+			r = x;
 	}
 	if (*ret)
 		qsort(*ret, *ret_n, sizeof(**ret), compare);

@@ -90,6 +90,7 @@ def enter_private_world(folder=None):
         own_root.make_private()
         check(libc.mount(b"proc", b"/proc", b"proc", 0, None), "/proc")
         check(libc.mount(b"netns", b"/run/netns", b"tmpfs", 0, None), "/run/netns")
+        os.environ["VMLAN_RUN_DIR"] = "/run/netns/vmlan"  # control sockets of what is killed go too
         if folder:
             check(libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", 0, b"mode=0755"), folder)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

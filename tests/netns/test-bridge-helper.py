@@ -4,6 +4,7 @@
 `vmlan run` with and without privileges; DHCP's checksums as a strict guest sees them on a tap. limit: 300"""
 
 import fcntl
+import glob
 
 import netlib
 from natlib import *
@@ -285,6 +286,16 @@ def test_isolated(lab):
         no_taps()
 
 
+def holders(tap):
+    """The processes that have a descriptor of it."""
+    found = set()
+    for path in glob.glob('/proc/[0-9]*/fdinfo/*'):
+        with contextlib.suppress(OSError), open(path, encoding='ascii') as f:
+            if 'iff:\t%s\n' % tap in f.read():
+                found.add(int(path.split('/')[2]))
+    return found
+
+
 @contextlib.contextmanager
 def guest_run(*args, prefix=(), n_taps=1, program='vmlan'):
     """`vmlan run` of a stand-in for QEMU, which runs: (its process number, names of taps). It is killed at the end."""
@@ -298,6 +309,7 @@ def guest_run(*args, prefix=(), n_taps=1, program='vmlan'):
         pid = next(int(x) for x in os.listdir('/proc') if x.isdigit() and b'fake-qemu\0' in cmdline(x) and
                    b'run\0' not in cmdline(x))
         p.line = line
+        wait_for('a tap that goes with QEMU', lambda: (t := taps()) and all(holders(tap) == {pid} for tap in t))
         yield p, taps()
         os.kill(pid, signal.SIGKILL)
         p.communicate(timeout=30)

@@ -205,6 +205,62 @@ static void test_places(void **state)
 	assert_int_equal(access(run_dir, F_OK), -1);
 }
 
+static char *file_in_run_dir(const char *name, char ret[CTL_PATH_BYTES])
+{
+	(void)snprintf(ret, CTL_PATH_BYTES, "%s/%s", run_dir, name);
+	int fd = open(ret, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	(void)close(fd);
+	return ret;
+}
+
+/* A file refuses a connection as a dead socket does, but is nobody's to remove: the folder may be somebody's
+ * home. */
+static void test_files_stay(void **state)
+{
+	char dot[CTL_PATH_BYTES], named[CTL_PATH_BYTES];
+	struct ctl_place *list;
+	unsigned int n;
+
+	assert_int_equal(mkdir(run_dir, 0700), 0);
+	(void)file_in_run_dir(".profile", dot);
+	(void)file_in_run_dir("guest.1.x", named);
+	assert_int_equal(ctl_place_list(&list, &n), 0);
+	free(list);
+	assert_int_equal(unlink(dot), 0);
+	assert_int_equal(unlink(named), 0);
+	(void)rmdir(run_dir);
+}
+
+/* Root looks into another's folder, where names may be made to mean anything between two steps. */
+static void test_folder_of_another(void **state)
+{
+	char dead[CTL_PATH_BYTES];
+	struct ctl_place p, *list;
+	struct stat made;
+	unsigned int n;
+
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(mkdir(run_dir, 0700), 0);
+	(void)snprintf(dead, sizeof(dead), "%s/guest.1.x", run_dir);
+	int fd = unixsock_listen(dead, &made);
+	assert_true(fd >= 0);
+	assert_int_equal(chown(run_dir, 65534, 65534), 0);
+	assert_int_equal(ctl_place_list(&list, &n), 0);
+	assert_int_equal(n, 1);
+	free(list);
+	(void)close(fd);
+	assert_int_equal(ctl_place_list(&list, &n), 0);
+	assert_int_equal(n, 0);
+	free(list);
+	assert_int_equal(ctl_place_listen(CTL_USER, "x", 1, &p, &made), -EPERM);
+	assert_int_equal(unlink(dead), 0);
+	assert_int_equal(ctl_place_list(&list, &n), 0);
+	free(list);
+	assert_int_equal(rmdir(run_dir), 0);
+}
+
 /* Others could put theirs there, or look. */
 static void test_bad_folders(void **state)
 {
@@ -311,6 +367,8 @@ int main(void)
 		cmocka_unit_test(test_replies),
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_files_stay),
+		cmocka_unit_test(test_folder_of_another),
 		cmocka_unit_test(test_bad_folders),
 		cmocka_unit_test(test_server),
 	};

@@ -461,6 +461,7 @@ class Bed:
 
     def __init__(self):
         self.tmp, self.vmlans, self.prefix = tempfile.mkdtemp(), [], []
+        os.environ['VMLAN_RUN_DIR'] = os.path.join(self.tmp, 'run')  # where its control socket is
         self.attacked, self.good, stream = (os.path.join(self.tmp, n) for n in ('attacked', 'good', 'witness'))
         self.v = Vmlan(self, ['vhost-user:' + self.attacked, 'vhost-user:' + self.good, 'stream:' + stream])
         self.witness = Witness(stream)
