@@ -140,7 +140,8 @@ struct host_ops {
 	/* Have it read its files again. */
 	int (*supervisor_reload)(struct host *h, const char *lock_path);
 
-	/* Runs a command found by PATH to its end; its exit status, 0 to 255, or -errno. */
+	/* Runs a command found by PATH to its end; its exit status, 0 to 255, or -errno: -ETIMEDOUT if it was
+	 * killed, for it does not end. */
 	int (*run)(struct host *h, char *const argv[]);
 };
 

@@ -67,3 +67,5 @@ int host_supervisor_find(struct host *h, const char *lock_path, pid_t *ret);
 int host_supervisor_stop(struct host *h, const char *lock_path);
 int host_supervisor_reload(struct host *h, const char *lock_path);
 int host_run(struct host *h, char *const argv[]);
+/* The same, but -ETIMEDOUT (it is killed) when it has not ended in so long. */
+int host_run_within(struct host *h, char *const argv[], unsigned int timeout_ms);

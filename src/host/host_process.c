@@ -19,10 +19,12 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "clock.h"
 #include "host_internal.h"
 #include "supervisor_lock.h"
 
 #define STOP_TIMEOUT_MS 5000
+#define RUN_TIMEOUT_MS  30000 /* what waits for a service that hangs must not hold up all networks with it */
 
 static int owner_of(int fd, pid_t *ret)
 {
@@ -201,10 +203,47 @@ int host_supervisor_start(struct host *h, const char *network, const char *lock_
 	return r;
 }
 
-int host_run(struct host *h, char *const argv[])
+static void become_command(char *const argv[], int to)
 {
-	int fds[2], status;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	sigset_t none;
+
+	sigemptyset(&none);
+	if (null < 0 || dup2(null, 0) < 0 || dup2(to, 1) < 0 || dup2(to, 2) < 0 ||
+		sigprocmask(SIG_SETMASK, &none, NULL) < 0 || signal(SIGPIPE, SIG_DFL) == SIG_ERR)
+		_exit(126);
+	(void)execvp(argv[0], argv);
+	_exit(127);
+}
+
+/* Reads what it says to the end, so that it can end, and keeps the beginning. -ETIMEDOUT: there is no end. */
+static int read_words(struct host *h, int from, unsigned int timeout_ms)
+{
+	uint64_t now_ms = clock_now_ms(), end_ms = now_ms + timeout_ms;
 	size_t n = 0;
+
+	for (; now_ms < end_ms; now_ms = clock_now_ms()) {
+		struct pollfd p = {.fd = from, .events = POLLIN};
+		size_t room = sizeof(h->error) - 1 - n;
+		char rest[512];
+		ssize_t got;
+
+		if (poll(&p, 1, (int)(end_ms - now_ms)) <= 0)
+			continue;
+		got = room ? read(from, h->error + n, room) : read(from, rest, sizeof(rest));
+		if (got <= 0 && !(got < 0 && errno == EINTR)) {
+			h->error[n] = '\0';
+			return 0;
+		}
+		if (room && got > 0)
+			n += (size_t)got;
+	}
+	return -ETIMEDOUT;
+}
+
+int host_run_within(struct host *h, char *const argv[], unsigned int timeout_ms)
+{
+	int fds[2], status, r;
 	pid_t pid;
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
@@ -215,28 +254,21 @@ int host_run(struct host *h, char *const argv[])
 	pid = fork();
 	if (pid < 0)
 		return -errno;
-	if (pid == 0) {
-		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-		if (null < 0 || dup2(null, 0) < 0 || dup2(to, 1) < 0 || dup2(to, 2) < 0)
-			_exit(126);
-		(void)execvp(argv[0], argv);
-		_exit(127);
-	}
+	if (pid == 0)
+		become_command(argv, to);
 	util_close(&to);
-	for (;;) { /* the beginning of what it says is kept, the rest is read so that it can end */
-		char rest[512];
-		size_t room = sizeof(h->error) - 1 - n;
-		ssize_t got = room ? read(from, h->error + n, room) : read(from, rest, sizeof(rest));
-
-		if (got <= 0 && !(got < 0 && errno == EINTR))
-			break;
-		if (room && got > 0)
-			n += (size_t)got;
-	}
-	h->error[n] = '\0';
+	r = read_words(h, from, timeout_ms);
+	if (r < 0)
+		(void)kill(pid, SIGKILL);
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return -errno;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -EINTR;
+	if (r < 0)
+		(void)snprintf(h->error, sizeof(h->error), "%s did not end within %u s", argv[0], timeout_ms / 1000);
+	return r < 0 ? r : WIFEXITED(status) ? WEXITSTATUS(status) : -EINTR;
+}
+
+int host_run(struct host *h, char *const argv[])
+{
+	return host_run_within(h, argv, RUN_TIMEOUT_MS);
 }
