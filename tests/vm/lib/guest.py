@@ -199,9 +199,26 @@ class Guest:
         self.events.clear()
 
     def power_off(self, timeout_s=60):
-        """Powers the guest off; the exit status of what was started."""
+        """Powers the guest off; the exit status of what was started. Bare line ends follow, for QEMU under TCG may lose
+        an interrupt of the console's, and the next one has the line read all the same."""
         self.serial.sendall(b"0 sync; poweroff -f\n")
-        return self.wait(timeout_s)
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.process.wait(2)
+            with contextlib.suppress(OSError):
+                self.serial.sendall(b"\n")
+        print(f"{self.name}: threads of what runs: {self._threads()}")
+        return self.wait(1)
+
+    def _threads(self):
+        """What each thread of the process that was started waits for."""
+        found = []
+        for task in os.listdir(f"/proc/{self.process.pid}/task"):
+            with contextlib.suppress(OSError), open(f"/proc/{self.process.pid}/task/{task}/comm", encoding="ascii") as comm, \
+                    open(f"/proc/{self.process.pid}/task/{task}/wchan", encoding="ascii") as where:
+                found.append(f"{comm.read().strip()}: {where.read()}")
+        return found
 
     def wait(self, timeout_s=60):
         try:
