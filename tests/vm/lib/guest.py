@@ -212,12 +212,12 @@ class Guest:
         return self.wait(1)
 
     def _threads(self):
-        """What each thread of the process that was started waits for."""
+        """The system call, by number, that each thread of the process that was started is in."""
         found = []
         for task in os.listdir(f"/proc/{self.process.pid}/task"):
             with contextlib.suppress(OSError), open(f"/proc/{self.process.pid}/task/{task}/comm", encoding="ascii") as comm, \
-                    open(f"/proc/{self.process.pid}/task/{task}/wchan", encoding="ascii") as where:
-                found.append(f"{comm.read().strip()}: {where.read()}")
+                    open(f"/proc/{self.process.pid}/task/{task}/syscall", encoding="ascii") as where:
+                found.append(f"{comm.read().strip()}: {where.read().split()[0]}")
         return found
 
     def wait(self, timeout_s=60):
