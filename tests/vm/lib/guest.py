@@ -14,6 +14,7 @@ from world import SKIP, Failure, expect
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../.."))
 BOOT_S = 120
+NUDGE_S = 3
 APPEND = ("console=ttyS0 quiet loglevel=1 mitigations=off nokaslr random.trust_cpu=on panic=-1 8250.nr_uarts=1 "
           "no_timer_check")  # which fails under TCG when this machine has more to do
 
@@ -124,14 +125,19 @@ class Guest:
                 expect(time.monotonic() < deadline, f"{self.name}: QEMU made no {path}")
                 time.sleep(0.02)
 
-    def _line(self, deadline):
+    def _line(self, deadline, nudge=False):
+        """nudge: line ends, which init ignores, go to a console that has been silent for a while: QEMU under TCG may
+        lose an interrupt of its, and the next has everything go on."""
         while b"\n" not in self._pending:
             left = deadline - time.monotonic()
             expect(left > 0, f"{self.name}: the guest said nothing more in time; last it was told {self._told!r}")
-            self.serial.settimeout(left)
+            self.serial.settimeout(min(left, NUDGE_S) if nudge else left)
             try:
                 data = self.serial.recv(65536)
             except socket.timeout:
+                if nudge:
+                    with contextlib.suppress(OSError):
+                        self.serial.sendall(b"\n")
                 continue
             except ConnectionResetError:
                 data = b""
@@ -150,7 +156,7 @@ class Guest:
         lines, deadline = [], time.monotonic() + timeout_s
         output, end = f"@@{self._next_id}| ", f"@@{self._next_id}= "
         while True:
-            line = self._line(deadline)
+            line = self._line(deadline, nudge=True)
             if line.startswith(end):
                 return Result(int(line[len(end):]), lines)
             if line.startswith(output):
