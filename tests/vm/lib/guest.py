@@ -14,7 +14,6 @@ from world import SKIP, Failure, expect
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../.."))
 BOOT_S = 120
-NUDGE_S = 3
 APPEND = ("console=ttyS0 quiet loglevel=1 mitigations=off nokaslr random.trust_cpu=on panic=-1 8250.nr_uarts=1 "
           "no_timer_check")  # which fails under TCG when this machine has more to do
 
@@ -125,19 +124,14 @@ class Guest:
                 expect(time.monotonic() < deadline, f"{self.name}: QEMU made no {path}")
                 time.sleep(0.02)
 
-    def _line(self, deadline, nudge=False):
-        """nudge: line ends, which init ignores, go to a console that has been silent for a while: QEMU under TCG may
-        lose an interrupt of its, and the next has everything go on."""
+    def _line(self, deadline):
         while b"\n" not in self._pending:
             left = deadline - time.monotonic()
             expect(left > 0, f"{self.name}: the guest said nothing more in time; last it was told {self._told!r}")
-            self.serial.settimeout(min(left, NUDGE_S) if nudge else left)
+            self.serial.settimeout(left)
             try:
                 data = self.serial.recv(65536)
             except socket.timeout:
-                if nudge:
-                    with contextlib.suppress(OSError):
-                        self.serial.sendall(b"\n")
                 continue
             except ConnectionResetError:
                 data = b""
@@ -156,7 +150,10 @@ class Guest:
         lines, deadline = [], time.monotonic() + timeout_s
         output, end = f"@@{self._next_id}| ", f"@@{self._next_id}= "
         while True:
-            line = self._line(deadline, nudge=True)
+            try:
+                line = self._line(deadline)
+            except Failure as error:
+                raise Failure(f"{error}; it had said {lines[-5:]}") from None
             if line.startswith(end):
                 return Result(int(line[len(end):]), lines)
             if line.startswith(output):
@@ -205,26 +202,9 @@ class Guest:
         self.events.clear()
 
     def power_off(self, timeout_s=60):
-        """Powers the guest off; the exit status of what was started. Bare line ends follow, for QEMU under TCG may lose
-        an interrupt of the console's, and the next one has the line read all the same."""
+        """Powers the guest off; the exit status of what was started."""
         self.serial.sendall(b"0 sync; poweroff -f\n")
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                return self.process.wait(2)
-            with contextlib.suppress(OSError):
-                self.serial.sendall(b"\n")
-        print(f"{self.name}: threads of what runs: {self._threads()}")
-        return self.wait(1)
-
-    def _threads(self):
-        """The system call, by number, that each thread of the process that was started is in."""
-        found = []
-        for task in os.listdir(f"/proc/{self.process.pid}/task"):
-            with contextlib.suppress(OSError), open(f"/proc/{self.process.pid}/task/{task}/comm", encoding="ascii") as comm, \
-                    open(f"/proc/{self.process.pid}/task/{task}/syscall", encoding="ascii") as where:
-                found.append(f"{comm.read().strip()}: {where.read().split()[0]}")
-        return found
+        return self.wait(timeout_s)
 
     def wait(self, timeout_s=60):
         try:
