@@ -106,6 +106,8 @@ struct vhost_port {
 	unsigned int index; /* of the pair */
 	struct loop *loop;
 	struct loop_timer look; /* rings that were just started: there may be buffers without a kick */
+	struct loop_timer nudge; /* the guest, about frames that it does not come for */
+	unsigned int n_nudges;   /* about the same ones */
 	int source;
 	struct vhost_ring rings[2]; /* to the guest, from it */
 

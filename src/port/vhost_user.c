@@ -32,6 +32,8 @@
 #define ACCEPT_RETRY_MS  1000
 #define WARN_AGAIN_MS    10000
 #define CALL_RETRY_MS    1
+#define NUDGE_MS         1
+#define NUDGES_MAX       8
 #define REQUESTS_MAX     64 /* of the front end in a pass */
 #define ARG_LISTENER     0u
 #define ARG_SOCKET       0xffu
@@ -90,10 +92,27 @@ void vhost_signal(struct vhost_port *p, struct vhost_ring *r)
 {
 	vring_publish(&r->v);
 	r->call_due |= vring_wants_call(&r->v);
+	if (r->call_due && p->dev->owner_first && r == &p->rings[0]) {
+		p->n_nudges = 0;
+		loop_timer_set(p->loop, &p->nudge, loop_now_ms(p->loop) + NUDGE_MS);
+	}
 	r->call_due = r->call_due && !tell(p, r, r->call_fd, VHOST_OWN_VRING_CALL);
 	r->to_signal = r->call_due;
 	if (r->call_due)
 		loop_timer_set(p->loop, &p->look, loop_now_ms(p->loop) + CALL_RETRY_MS);
+}
+
+/* User Mode Linux that goes to sleep sleeps on when an interrupt comes between its last look and that: until its next
+ * tick, 10 ms later, or the next interrupt. It gets one more. */
+static void on_nudge(void *ctx, uint64_t now_ms)
+{
+	struct vhost_port *p = ctx;
+	struct vhost_ring *r = &p->rings[0];
+
+	if (!r->running || vring_has_looked(&r->v) || p->n_nudges++ == NUDGES_MAX)
+		return;
+	(void)tell(p, r, r->call_fd, VHOST_OWN_VRING_CALL);
+	loop_timer_set(p->loop, &p->nudge, now_ms + NUDGE_MS);
 }
 
 static uint32_t ring_arg(const struct vhost_port *p, const struct vhost_ring *r)
@@ -233,8 +252,10 @@ static void connection_end(struct vhost_device *d)
 	(void)loop_unwatch(d->config.loop, d->fd);
 	util_close(&d->fd);
 	vhost_device_reset(d);
-	for (unsigned int i = 0; i < d->n_ports; i++)
+	for (unsigned int i = 0; i < d->n_ports; i++) {
 		loop_timer_clear(d->ports[i]->loop, &d->ports[i]->look);
+		loop_timer_clear(d->ports[i]->loop, &d->ports[i]->nudge);
+	}
 	vhost_resume(d);
 }
 
@@ -479,6 +500,7 @@ static int add_pair(struct vhost_device *d, struct loop *l, const struct port_ow
 	p->index = d->n_ports;
 	p->loop = l;
 	p->look = (struct loop_timer){.fn = on_look, .ctx = p};
+	p->nudge = (struct loop_timer){.fn = on_nudge, .ctx = p};
 	int r = join_loop(p);
 	if (r < 0) {
 		free(p);

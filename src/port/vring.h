@@ -51,6 +51,7 @@ struct vring_ops {
 	void (*publish)(struct vring *v);
 	unsigned int (*n_avail)(struct vring *v, unsigned int limit);
 	bool (*wants_call)(struct vring *v);
+	uint16_t (*event)(const struct vring *v); /* the driver's, as it stands */
 	void (*want_kicks)(struct vring *v);
 	void (*refuse_kicks)(struct vring *v);
 };
@@ -66,6 +67,7 @@ struct vring {
 	bool kicks;           /* the driver was asked to notify us */
 	bool has_signalled;   /* else the first notification is sent in any case */
 	uint16_t signalled;   /* `used` at the last */
+	uint16_t asked;       /* the driver's event then */
 	struct vring_pos avail;
 	struct vring_pos used; /* what is published */
 	uint16_t avail_end;   /* split: the driver's index as last read */
@@ -155,6 +157,13 @@ static inline unsigned int vring_n_avail(struct vring *v, unsigned int limit)
 static inline bool vring_wants_call(struct vring *v)
 {
 	return v->ops->wants_call(v);
+}
+
+/* Whether the driver has looked since vring_wants_call() last said so, as far as that shows: it then asks for the next
+ * notification at another place. */
+static inline bool vring_has_looked(const struct vring *v)
+{
+	return !v->event_idx || v->ops->event(v) != v->asked;
 }
 
 /* Asks for a notification when a buffer is added to those there are now. Which those are is to be looked at

@@ -192,6 +192,11 @@ static unsigned int packed_n_avail(struct vring *v, unsigned int limit)
 	return skip_available(v, &at, limit);
 }
 
+static uint16_t packed_event(const struct vring *v)
+{
+	return load(v->at.driver);
+}
+
 static bool packed_wants_call(struct vring *v)
 {
 	uint16_t before = v->signalled, now = v->used.index;
@@ -205,7 +210,7 @@ static bool packed_wants_call(struct vring *v)
 	if (flags != EVENT_DESC || !v->event_idx)
 		return flags != EVENT_DISABLE;
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	uint16_t event = load(v->at.driver);
+	uint16_t event = v->asked = packed_event(v);
 	uint16_t index = event & (uint16_t)~EVENT_WRAP;
 
 	/* All three on one line that does not wrap: a lap earlier is num less. */
@@ -244,6 +249,7 @@ const struct vring_ops vring_packed_ops = {
 	.publish = packed_publish,
 	.n_avail = packed_n_avail,
 	.wants_call = packed_wants_call,
+	.event = packed_event,
 	.want_kicks = packed_want_kicks,
 	.refuse_kicks = packed_refuse_kicks,
 };

@@ -156,6 +156,11 @@ static bool passed(uint16_t event, uint16_t now, uint16_t before)
 	return (uint16_t)(now - event - 1) < (uint16_t)(now - before);
 }
 
+static uint16_t split_event(const struct vring *v)
+{
+	return load(used_event(v));
+}
+
 static bool split_wants_call(struct vring *v)
 {
 	uint16_t before = v->signalled;
@@ -164,8 +169,10 @@ static bool split_wants_call(struct vring *v)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* the used index is out before the driver's wish is read */
 	v->signalled = v->used.index;
 	v->has_signalled = true;
-	if (v->event_idx)
-		return first || passed(load(used_event(v)), v->used.index, before);
+	if (v->event_idx) {
+		v->asked = split_event(v);
+		return first || passed(v->asked, v->used.index, before);
+	}
 	return !(load(v->at.driver) & AVAIL_NO_CALL);
 }
 
@@ -194,6 +201,7 @@ const struct vring_ops vring_split_ops = {
 	.publish = split_publish,
 	.n_avail = split_n_avail,
 	.wants_call = split_wants_call,
+	.event = split_event,
 	.want_kicks = split_want_kicks,
 	.refuse_kicks = split_refuse_kicks,
 };
