@@ -51,6 +51,7 @@ struct flow_tcp {
 	uint32_t cwnd, ssthresh;            /* bytes that may be in flight since some were lost; 0: as snd_wnd says */
 	uint32_t recover;                   /* rewound up to here */
 	uint32_t rcv_nxt, rcv_adv;          /* from the guest; right edge advertised */
+	uint32_t rcv_acked;                 /* rcv_nxt when the guest was last told of it */
 	uint32_t rcv_looked;                /* rcv_nxt when the socket's room was last looked at */
 	uint32_t n_discard;                 /* acknowledged by the guest, still in the socket */
 	uint32_t peek_off;                  /* where the kernel will peek next */

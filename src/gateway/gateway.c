@@ -404,6 +404,7 @@ int gateway_new(const struct gateway_config *c, struct gateway **ret)
 	g->window_cap = GW_WINDOW_CAP_BYTES;
 	g->timer = (struct loop_timer){.fn = wheel_due, .ctx = g};
 	g->accept_timer = (struct loop_timer){.fn = gw_tcp_listen_again, .ctx = g};
+	g->ack_timer = (struct loop_timer){.fn = gw_tcp_acks_due, .ctx = g};
 	g->scratch = malloc(GW_SCRATCH_BYTES);
 	r = g->scratch ? make_tables(g) : -ENOMEM;
 	if (r == 0)
@@ -448,6 +449,7 @@ struct gateway *gateway_free(struct gateway *g)
 		(void)g->sock.ops->close(g->sock.ctx, g->pool[--g->n_pool]);
 	loop_timer_clear(g->loop, &g->timer);
 	loop_timer_clear(g->loop, &g->accept_timer);
+	loop_timer_clear(g->loop, &g->ack_timer);
 	gw_udp_done(g);
 	lan_free(g->lan);
 	flow_table_free(g->flows);

@@ -19,6 +19,7 @@
 #define GW_WINDOW_CAP_BYTES (4u << 20)
 #define GW_WINDOWS_BYTES    (8u << 20) /* of all busy flows: what a queue of 8192 frames surely holds */
 #define GW_SOCK_POOL     32   /* TCP sockets opened ahead */
+#define GW_ACKS_MAX      1024 /* acknowledgements that wait for data to go with */
 #define GW_HEAD_MAX      (ETH_HEADER_BYTES + IP4_HEADER_BYTES + 60)
 #define GW_SCRATCH_BYTES 65536u
 #define GW_SILENCE_MS    2000 /* a guest not heard for so long may have been paused */
@@ -71,6 +72,9 @@ struct gateway {
 	struct reass *reass;
 	struct loop_timer timer; /* of the flow table's wheel */
 	struct loop_timer accept_timer; /* of forwards that are paused */
+	struct loop_timer ack_timer;
+	uint32_t acks[GW_ACKS_MAX]; /* numbers of flows whose acknowledgement waits; some may be gone */
+	unsigned int n_acks;
 
 	int source_tcp, source_udp, source_ping, source_tcp_listen, source_udp_listen;
 	struct gw_forward forwards[GATEWAY_FORWARDS_MAX];
@@ -225,6 +229,7 @@ enum drop_reason gw_tcp_input(struct gateway *g, struct gw_pkt *k);
 void gw_tcp_event(void *ctx, uint32_t number, uint32_t events);
 void gw_tcp_listen_event(void *ctx, uint32_t forward, uint32_t events);
 void gw_tcp_listen_again(void *ctx, uint64_t now_ms); /* the accept_timer */
+void gw_tcp_acks_due(void *ctx, uint64_t now_ms); /* the ack_timer */
 void gw_tcp_work(struct gateway *g, struct flow *f);
 void gw_tcp_timer_due(struct gateway *g, struct flow *f);
 /* Watches its socket, as a flow of this gateway's from now on. 0 or -errno. */

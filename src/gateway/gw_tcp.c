@@ -492,45 +492,42 @@ void gw_tcp_event(void *ctx, uint32_t number, uint32_t events)
 		flow_mark(g->flows, f);
 }
 
-/* Room in the socket, perhaps again: says so, and if data was dropped for want of it, says it four times,
+/* Room in the socket, perhaps again. If data was dropped for want of it, the guest is told four times,
  * which makes the guest send it again at once (RFC 5681, 3.2). */
 static void reopen_window(struct gateway *g, struct flow *f)
 {
 	struct flow_tcp *s = &f->tcp;
-	uint32_t before = s->rcv_adv;
 
 	s->flags &= ~(uint32_t)GW_TCP_OUT_READY;
 	/* A socket shut for writing is always writable: asking again would answer at once, again and again. */
 	if (s->flags & GW_TCP_GUEST_FIN)
 		return;
 	gw_tcp_update_window(g, f);
-	if (s->flags & GW_TCP_SOCKET_FULL) {
-		if (s->flags & GW_TCP_OUT_ARMED)
-			return; /* not yet: EPOLLOUT comes first */
-		s->flags &= ~(uint32_t)GW_TCP_SOCKET_FULL;
-		for (int i = 0; i < 3; i++)
-			gw_tcp_send_ack(g, f);
-	} else if (s->rcv_adv == before) {
-		return;
-	}
+	if (!(s->flags & GW_TCP_SOCKET_FULL) || (s->flags & GW_TCP_OUT_ARMED))
+		return; /* nothing was dropped; or not yet: EPOLLOUT comes first */
+	s->flags &= ~(uint32_t)GW_TCP_SOCKET_FULL;
+	for (int i = 0; i < 3; i++)
+		gw_tcp_send_ack(g, f);
 	s->flags |= GW_TCP_ACK_DUE;
 }
 
 void gw_tcp_work(struct gateway *g, struct flow *f)
 {
 	struct flow_tcp *s = &f->tcp;
+	uint32_t before = s->rcv_adv;
 
 	if (s->state != GW_TCP_ESTABLISHED)
 		return;
 	if (s->flags & GW_TCP_OUT_READY)
 		reopen_window(g, f);
-	else if ((s->flags & GW_TCP_ACK_DUE) && !(s->flags & GW_TCP_GUEST_FIN) &&
+	else if ((s->flags & (GW_TCP_ACK_DUE | GW_TCP_ACK_SOON)) && !(s->flags & GW_TCP_GUEST_FIN) &&
 			(s->rcv_nxt - s->rcv_looked >= 16384 || s->rcv_adv - s->rcv_nxt < MAX(16384u, (uint32_t)g->c.mtu)))
 		gw_tcp_update_window(g, f);
+	if (s->rcv_adv != before)
+		s->flags |= GW_TCP_ACK_DUE; /* the guest may have waited for it */
 	if (!gw_tcp_push(g, f))
 		return;
-	if (s->flags & GW_TCP_ACK_DUE)
-		gw_tcp_send_ack(g, f);
+	gw_tcp_ack(g, f);
 	if ((s->flags & GW_TCP_GUEST_FIN) && (s->flags & GW_TCP_FIN_ACKED) && s->n_discard == 0) {
 		gw_tcp_finish(g, f);
 		return;

@@ -8,9 +8,11 @@
  * From the guest. A segment that is next in order is handed to sendmsg() where it lies. What the socket
  * took is acknowledged, exactly, in the middle of a segment if need be: an acknowledgement means that
  * this host's kernel has taken the bytes, as it means that a peer's kernel has; whether an application
- * ever reads them no TCP says. The window offered is the room that the socket has left; its right edge
- * never moves back. When it is spent, EPOLLOUT says when to open it again. What does not come in order
- * is dropped and answered with an acknowledgement, so that the guest retransmits.
+ * ever reads them no TCP says. Less than two segments wait a moment for data of the host's that takes
+ * their acknowledgement along (RFC 5681, 4.2): in a dialogue a guest is interrupted once for an answer.
+ * The window offered is the room that the socket has left; its right edge never moves back. When it is
+ * spent, EPOLLOUT says when to open it again. What does not come in order is dropped and answered with an
+ * acknowledgement, so that the guest retransmits.
  *
  * To the guest. Data is peeked (MSG_PEEK) from the socket straight into a frame, and stays in the
  * socket's receive queue until the guest acknowledges it: then it is discarded (MSG_TRUNC), once a
@@ -43,6 +45,7 @@
 #define GW_TCP_RETRIES     12     /* of a guest that is alive; a silent one may be paused */
 #define GW_TCP_KEEP_MS     7200000
 #define GW_TCP_WATCH_MS    5000
+#define GW_TCP_ACK_MS      4 /* that an acknowledgement waits for data to go with; RFC 9293, 3.8.6.3 allows 500 */
 #define GW_TCP_GONE_MS     86400000 /* a port silent for so long has no guest any more, not a paused one */
 #define GW_TCP_PEEK_OVER   (256u << 10)
 #define GW_TCP_WSCALE      8
@@ -71,6 +74,8 @@ enum gw_tcp_flag {
 	GW_TCP_REWOUND = 1 << 9,     /* until recover is acknowledged, duplicate ACKs count no more */
 	GW_TCP_TIMING = 1 << 10,     /* rtt_seq is being timed */
 	GW_TCP_INBOUND = 1 << 11,
+	GW_TCP_ACK_SOON = 1 << 12,     /* due, but may wait a moment for data to go with */
+	GW_TCP_ACK_WAITS = 1 << 13,    /* does so: it is in the gateway's list */
 	GW_TCP_CLOSED_FIRST = 1 << 14, /* our FIN went out before the guest's came: TIME-WAIT is ours */
 	GW_TCP_OUT_ARMED = 1 << 15,    /* EPOLLOUT will come when the socket has room */
 	GW_TCP_OUT_READY = 1 << 16,    /* it came: look at the window */
@@ -98,6 +103,7 @@ enum drop_reason gw_tcp_segment(struct gateway *g, struct flow *f, struct gw_pkt
 /* gw_tcp_out.c */
 void gw_tcp_send_flags(struct gateway *g, struct flow *f, uint8_t flags); /* SYN, ACK, RST: no data */
 void gw_tcp_send_ack(struct gateway *g, struct flow *f);                  /* now, with the window as it is */
+void gw_tcp_ack(struct gateway *g, struct flow *f); /* if one is due, now or in a moment, as RFC 5681, 4.2 wants it */
 void gw_tcp_refuse(struct gateway *g, const struct gw_pkt *k, const struct tcp *t); /* RST, no flow */
 /* Sends what window and port allow; ends with an ACK if one is due. false: the flow is gone. */
 bool gw_tcp_push(struct gateway *g, struct flow *f);

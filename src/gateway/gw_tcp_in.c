@@ -118,7 +118,7 @@ static enum drop_reason take_text(struct gateway *g, struct flow *f, const struc
 	struct flow_tcp *s = &f->tcp;
 	ssize_t taken = hand_over(g, f, k, at, n);
 
-	s->flags |= GW_TCP_ACK_DUE;
+	s->flags |= taken == (ssize_t)n ? GW_TCP_ACK_SOON : GW_TCP_ACK_DUE;
 	flow_mark(g->flows, f);
 	if (taken < 0 && taken != -EAGAIN && taken != -ENOBUFS && taken != -ENOMEM) {
 		/* What the socket still holds for the guest comes first, then its RST. */
@@ -143,7 +143,7 @@ static void take_fin(struct gateway *g, struct flow *f)
 
 	s->rcv_nxt++;
 	s->rcv_adv = tcp_seq_lt(s->rcv_adv, s->rcv_nxt) ? s->rcv_nxt : s->rcv_adv;
-	s->flags |= GW_TCP_GUEST_FIN | GW_TCP_ACK_DUE;
+	s->flags |= GW_TCP_GUEST_FIN | GW_TCP_ACK_SOON;
 	(void)g->sock.ops->shutdown(g->sock.ctx, f->fd, SHUT_WR); /* ENOTCONN: its RST is about to be seen */
 	flow_mark(g->flows, f);
 }

@@ -11,6 +11,7 @@
 #define PAYLOAD_MAX       (65535u - IP4_HEADER_BYTES - TCP_HEADER_BYTES)
 #define LOOK_AGAIN_BYTES  16384 /* from the guest, until the socket's room is looked at anew */
 #define FIRST_WINDOW_BYTES 32768u
+#define ACK_BYTES         32768u /* from the guest, acknowledged at once */
 #define MEM_OVERHEAD      4096  /* of the socket's room, not offered */
 
 /* The window field. Scaled, it is rounded up: what was offered once must not seem to be taken back
@@ -79,10 +80,16 @@ static bool send_bare(struct gateway *g, struct flow *f, uint32_t seq, uint8_t f
 	return port_send(p, &v, 1, v.iov_len, &plain_tcp) == 0;
 }
 
+static void acknowledged(struct flow_tcp *t)
+{
+	t->rcv_acked = t->rcv_nxt;
+	t->flags &= ~(uint32_t)(GW_TCP_ACK_DUE | GW_TCP_ACK_SOON);
+}
+
 void gw_tcp_send_flags(struct gateway *g, struct flow *f, uint8_t flags)
 {
 	if (send_bare(g, f, flags & TCP_SYN ? f->tcp.iss : f->tcp.snd_nxt, flags) && (flags & TCP_ACK))
-		f->tcp.flags &= ~(uint32_t)GW_TCP_ACK_DUE;
+		acknowledged(&f->tcp);
 }
 
 /* A guest does not look at the acknowledgement and the window of what begins before the octet that it expects
@@ -94,7 +101,53 @@ void gw_tcp_send_ack(struct gateway *g, struct flow *f)
 	uint32_t edge = t->snd_una + t->snd_wnd;
 
 	if (send_bare(g, f, tcp_seq_lt(edge, t->snd_max) ? edge : t->snd_max, TCP_ACK))
-		t->flags &= ~(uint32_t)GW_TCP_ACK_DUE;
+		acknowledged(t);
+}
+
+/* Whether an acknowledgement may wait: less than two segments are not acknowledged yet (RFC 5681, 4.2), and data of
+ * the host's may still come. */
+static bool may_wait(const struct gateway *g, const struct flow_tcp *t)
+{
+	uint32_t two = 2u * (g->c.mtu - IP4_HEADER_BYTES - TCP_HEADER_BYTES);
+
+	return !(t->flags & (GW_TCP_ACK_DUE | GW_TCP_HOST_EOF)) && t->rcv_nxt - t->rcv_acked < MIN(two, ACK_BYTES);
+}
+
+void gw_tcp_ack(struct gateway *g, struct flow *f)
+{
+	struct flow_tcp *t = &f->tcp;
+
+	if (!(t->flags & (GW_TCP_ACK_DUE | GW_TCP_ACK_SOON)))
+		return;
+	if (!may_wait(g, t) || (!(t->flags & GW_TCP_ACK_WAITS) && g->n_acks == GW_ACKS_MAX)) {
+		gw_tcp_send_ack(g, f);
+		return;
+	}
+	if (t->flags & GW_TCP_ACK_WAITS)
+		return;
+	if (g->n_acks == 0)
+		loop_timer_set(g->loop, &g->ack_timer, gw_now(g) + GW_TCP_ACK_MS);
+	g->acks[g->n_acks++] = flow_number(g->flows, f);
+	t->flags |= GW_TCP_ACK_WAITS;
+}
+
+/* The oldest has waited long enough, and the others go with it. */
+void gw_tcp_acks_due(void *ctx, uint64_t now_ms)
+{
+	struct gateway *g = ctx;
+
+	for (unsigned int i = 0; i < g->n_acks; i++) {
+		struct flow *f = flow_get(g->flows, g->acks[i]);
+
+		if (f->dying || f->key.kind != FLOW_TCP || f->fd < 0 || !(f->tcp.flags & GW_TCP_ACK_WAITS))
+			continue; /* or another flow has its number */
+		f->tcp.flags &= ~(uint32_t)GW_TCP_ACK_WAITS;
+		if (f->tcp.flags & GW_TCP_ACK_SOON) {
+			f->tcp.flags |= GW_TCP_ACK_DUE;
+			flow_mark(g->flows, f);
+		}
+	}
+	g->n_acks = 0;
 }
 
 void gw_tcp_probe(struct gateway *g, struct flow *f)
@@ -283,7 +336,7 @@ static void send_fin(struct gateway *g, struct flow *f)
 		t->flags |= GW_TCP_CLOSED_FIRST;
 	t->flags |= GW_TCP_HOST_EOF | GW_TCP_FIN_SENT;
 	if (send_bare(g, f, t->snd_nxt, TCP_FIN | TCP_ACK) && t->snd_nxt == t->snd_max)
-		t->flags &= ~(uint32_t)GW_TCP_ACK_DUE;
+		acknowledged(t);
 	t->snd_nxt++;
 	t->snd_max = tcp_seq_lt(t->snd_max, t->snd_nxt) ? t->snd_nxt : t->snd_max;
 }
@@ -310,7 +363,7 @@ static bool commit(struct gateway *g, struct flow *f, struct port *p, struct roo
 		g->n.tcp_retransmits++;
 	} else {
 		/* Of what is sent again the guest may look at nothing. */
-		t->flags &= ~(uint32_t)GW_TCP_ACK_DUE;
+		acknowledged(t);
 		if (!(t->flags & GW_TCP_TIMING)) {
 			t->flags |= GW_TCP_TIMING;
 			t->rtt_seq = t->snd_nxt;

@@ -264,34 +264,64 @@ static void test_echo(void **state)
 			.n_down = 200000});
 }
 
-/* A hundred small requests, answered at once (echo) or not at all. The answers carry the acknowledgements;
- * where there is none, each request is acknowledged within two milliseconds. */
-static void dialogue(bool echo)
+/* Small requests, answered after two milliseconds (echo) or not at all. The answers carry the acknowledgements; where
+ * there is none, a request is acknowledged within five milliseconds. */
+static void dialogue(bool echo, uint16_t mtu)
 {
-	struct peer_tcp_config config = {.app = {.send = {.rate = 1, .pause_every = 10, .pause_ms = 20}}};
-	struct world *w = world_new(&(struct world_config){.seed = seed++, .what = "dialogue"});
+	struct peer_tcp_config config = {.app = {.send = {.rate = 1, .pause_every = 1, .pause_ms = 7}}};
+	struct fake_plan plan = {.delay_ms = 1, .app = {.echo = echo, .fin_after_fin = true}};
+	struct world *w = world_new(&(struct world_config){.seed = seed++, .what = "dialogue", .mtu = mtu});
 	struct world_conn x;
 
-	world_open(w, 0, config, (struct fake_plan){.app = {.echo = echo}}, 1000, echo ? 1000 : 0, &x);
+	world_open(w, 0, config, plan, 200, echo ? 200 : 0, &x);
 	world_pass(w, 20);
 	for (unsigned int i = 0; i < 50; i++) {
 		uint64_t nxt = x.guest->nxt;
 
-		world_pass(w, 3);
+		world_pass(w, 5);
 		sim_check(&w->sim, x.guest->una >= nxt, "%llu of %llu acknowledged",
 			(unsigned long long)x.guest->una, (unsigned long long)nxt);
 	}
 	world_finish(&x, 10000);
-	sim_check(&w->sim, (x.guest->seen.n_pure_acks > 100) == !echo, "%llu acknowledgements",
-		(unsigned long long)x.guest->seen.n_pure_acks);
+	sim_check(&w->sim, echo ? x.guest->seen.n_pure_acks == 0 : x.guest->seen.n_pure_acks >= 199,
+		"%llu acknowledgements", (unsigned long long)x.guest->seen.n_pure_acks);
 	world_expect_idle(w);
 	world_free(w);
 }
 
 static void test_dialogue(void **state)
 {
-	dialogue(false);
-	dialogue(true);
+	for (unsigned int bits = 0; bits < 4; bits++)
+		dialogue(bits & 1, bits & 2 ? 65520 : 0);
+}
+
+/* Connect, a request, its answer, the end: the guest gets no segment that is but an acknowledgement. */
+static void test_request(void **state)
+{
+	struct fake_plan plan = {.delay_ms = 1, .app = {.echo = true, .fin_after_fin = true}};
+	struct world *w = world_new(&(struct world_config){.seed = seed++, .what = "a request"});
+	struct world_conn x;
+
+	world_open(w, 0, (struct peer_tcp_config){}, plan, 1, 1, &x);
+	world_finish(&x, 1000);
+	sim_check(&w->sim, x.guest->seen.n_segments == 3 && x.guest->n_rto == 0, "%llu segments to the guest",
+		(unsigned long long)x.guest->seen.n_segments);
+	world_expect_idle(w);
+	world_free(w);
+}
+
+/* RFC 5681, 4.2: of every second full segment the guest is told at once. */
+static void test_second_segment(void **state)
+{
+	struct fake_plan plan = {.app = {.fin_after_fin = true}};
+	struct world *w = world_new(&(struct world_config){.seed = seed++, .what = "two segments"});
+	struct world_conn x;
+
+	world_open(w, 0, (struct peer_tcp_config){.app = {.no_fin = true}}, plan, 2 * 1460, 0, &x);
+	world_pass(w, 1);
+	sim_check(&w->sim, x.guest->nxt > 2 * 1460 && x.guest->una == x.guest->nxt, "%llu of %llu acknowledged",
+		(unsigned long long)x.guest->una, (unsigned long long)x.guest->nxt);
+	world_free(w);
 }
 
 /* RFC 9293, 3.8.5: urgent data is data. */
@@ -402,6 +432,8 @@ int main(void)
 		cmocka_unit_test(test_inbound),
 		cmocka_unit_test(test_echo),
 		cmocka_unit_test(test_dialogue),
+		cmocka_unit_test(test_request),
+		cmocka_unit_test(test_second_segment),
 		cmocka_unit_test(test_urgent),
 		cmocka_unit_test(test_no_room),
 		cmocka_unit_test(test_small_ring),
