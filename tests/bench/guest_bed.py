@@ -149,6 +149,13 @@ class GuestBed(beds.Bed):
         out = [line for line in done.lines if line.startswith("{")]
         return done.status, "\n".join(out), " ".join(line for line in done.lines if line not in out)
 
+    def client(self, role, seconds=3, addrs=None, **options):
+        """And what the guest spent, all of its processes."""
+        before = beds.cpu_seconds(beds.tree_of(self.machine.process.pid))
+        result = super().client(role, seconds, addrs, **options)
+        result["guest_s"] = beds.cpu_seconds(beds.tree_of(self.machine.process.pid)) - before
+        return result
+
     def must_be_alive(self):
         super().must_be_alive()
         if self.machine and self.machine.process and self.machine.process.poll() is not None:

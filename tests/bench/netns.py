@@ -79,6 +79,10 @@ def measure(bed, test, args):
     if test.per_gb:
         known = result["cpu_s"] is not None and result["total_bytes"]
         result["cpu_s_per_gb"] = result["cpu_s"] * 1e9 / result["total_bytes"] if known else None
+    if test.role in ("rr", "crr"):
+        for key in ("cpu_s", "guest_s"):
+            spent = result.get(key)
+            result[key.replace("_s", "_us_each")] = spent and spent * 1e6 / (result["per_s"] * result["seconds"])
     return result
 
 

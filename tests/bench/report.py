@@ -104,6 +104,10 @@ class Report:
                 yield self.row(mtu, test.name, "   segments sent again", "", "retrans")
             if test.role in ("rr", "crr", "ping"):
                 yield self.row(mtu, test.name, "   p99  (less is better)", "us", "p99_us")
+            if test.role in ("rr", "crr"):
+                yield self.row(mtu, test.name, "   processor time of the back end", "us", "cpu_us_each")
+                if any("guest_us_each" in r for r in self.results):
+                    yield self.row(mtu, test.name, "   processor time of the guest", "us", "guest_us_each")
             if test.role == "rate":
                 yield self.row(mtu, test.name, "   time to the echo, p99  (less is better)", "us", "p99_us")
             if test.role in ("crr", "ping", "idle"):
