@@ -80,9 +80,8 @@ def measure(bed, test, args):
         known = result["cpu_s"] is not None and result["total_bytes"]
         result["cpu_s_per_gb"] = result["cpu_s"] * 1e9 / result["total_bytes"] if known else None
     if test.role in ("rr", "crr"):
-        for key in ("cpu_s", "guest_s"):
-            spent = result.get(key)
-            result[key.replace("_s", "_us_each")] = spent and spent * 1e6 / (result["per_s"] * result["seconds"])
+        for key in {"cpu_s", "guest_s"} & {k for k, v in result.items() if v is not None}:
+            result[key.replace("_s", "_us_each")] = result[key] * 1e6 / (result["per_s"] * result["seconds"])
     return result
 
 
