@@ -284,6 +284,8 @@ static int set_addr(struct vhost_port *p, struct vhost_ring *r, const struct vho
 	return e;
 }
 
+/* A running ring has perhaps told the old descriptor what nobody has read, nor will: QEMU 10 gives one first that it
+ * only looks at again where a vector was masked. So the new one is told at once. */
 static int set_fd(struct vhost_port *p, struct vhost_ring *r, struct vhost_msg *m)
 {
 	int *place = m->request == VHOST_SET_VRING_CALL ? &r->call_fd : &r->err_fd;
@@ -295,6 +297,8 @@ static int set_fd(struct vhost_port *p, struct vhost_ring *r, struct vhost_msg *
 		util_close(place);
 		if (m->n_fds)
 			*place = TAKE_FD(m->fds[0]);
+		if (m->request == VHOST_SET_VRING_CALL && r->running && r->v.has_signalled)
+			vhost_fd_notify(r->call_fd);
 		return 0;
 	}
 	if (r->running)

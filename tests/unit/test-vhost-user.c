@@ -693,6 +693,27 @@ static void test_calls(void **state)
 	}
 }
 
+/* What the old descriptor was told is told the new one again: nobody may have read it. */
+static void test_another_call(void **state)
+{
+	for (unsigned int s = 0; s < ARRAY_SIZE(shapes); s++) {
+		start(shapes[s] | F_CSUM_TSO | F_MERGE);
+		guest_offer(0, 10, 1526);
+		step();
+		assert_int_equal(send_whole(100, &(struct offload){}), 0);
+		step();
+		int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		assert_true(fd >= 0);
+		say_fd(&fe, VHOST_SET_VRING_CALL, 0, fd);
+		step();
+		assert_true(fd_was_told(fd));
+		assert_int_equal(send_whole(100, &(struct offload){}), 0);
+		step();
+		close(fd);
+		finish();
+	}
+}
+
 /* While the loop asks for events no kick is wanted, and none is needed; when it sleeps it is. */
 static void test_busy_poll(void **state)
 {
@@ -1263,6 +1284,7 @@ int main(void)
 		cmocka_unit_test(test_room_that_is_none),
 		cmocka_unit_test(test_another_driver),
 		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_another_call),
 		cmocka_unit_test(test_busy_poll),
 		cmocka_unit_test(test_stop_and_go_on),
 		cmocka_unit_test(test_disabled),

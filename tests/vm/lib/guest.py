@@ -213,15 +213,27 @@ class Guest:
             raise Failure(f"{self.name}: {os.path.basename(self.command[0])} still runs") from None
 
 
-def qemu10():
-    """QEMU 10, unpacked where the system's own is older; None, and it says why, where there is none to be had."""
-    built = subprocess.run([os.path.join(TOP, "tests/vm/lib/build-qemu10")], stdout=subprocess.PIPE, check=False,
+def newer_qemu(which):
+    """QEMU "10" or the "newest", unpacked where the system's own is older; None, and it says why, where there is none
+    to be had."""
+    built = subprocess.run([os.path.join(TOP, "tests/vm/lib/build-qemu"), which], stdout=subprocess.PIPE, check=False,
                            text=True)
     if built.returncode == SKIP:
-        print(f"without QEMU 10: {built.stdout.strip()}")
+        print(f"without QEMU {which}: {built.stdout.strip()}")
         return None
-    expect(built.returncode == 0, f"build-qemu10: {built.stdout}")
+    expect(built.returncode == 0, f"build-qemu {which}: {built.stdout}")
     return built.stdout.strip().split("\n")[-1]
+
+
+def qemu_version():
+    """Of the system's QEMU, or what stands before it in PATH: (major, minor)."""
+    said = subprocess.run(["qemu-system-x86_64", "--version"], stdout=subprocess.PIPE, check=True, text=True).stdout
+    return tuple(int(number) for number in said.split("version ")[1].split(".")[:2])
+
+
+def reconnects():
+    """The option of a socket that QEMU connects again, in its version's words."""
+    return ("reconnect-ms", 200) if qemu_version() >= (9, 2) else ("reconnect", 1)
 
 
 def need(*programs):
