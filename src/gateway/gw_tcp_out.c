@@ -106,11 +106,10 @@ void gw_tcp_send_ack(struct gateway *g, struct flow *f)
 
 /* Whether an acknowledgement may wait: less than two segments are not acknowledged yet (RFC 5681, 4.2), and data of
  * the host's may still come. */
-static bool may_wait(const struct gateway *g, const struct flow_tcp *t)
+static bool may_wait(const struct flow_tcp *t)
 {
-	uint32_t two = 2u * (g->c.mtu - IP4_HEADER_BYTES - TCP_HEADER_BYTES);
-
-	return !(t->flags & (GW_TCP_ACK_DUE | GW_TCP_HOST_EOF)) && t->rcv_nxt - t->rcv_acked < MIN(two, ACK_BYTES);
+	return !(t->flags & (GW_TCP_ACK_DUE | GW_TCP_HOST_EOF)) &&
+	       t->rcv_nxt - t->rcv_acked < MIN(2u * t->mss, ACK_BYTES);
 }
 
 void gw_tcp_ack(struct gateway *g, struct flow *f)
@@ -119,7 +118,7 @@ void gw_tcp_ack(struct gateway *g, struct flow *f)
 
 	if (!(t->flags & (GW_TCP_ACK_DUE | GW_TCP_ACK_SOON)))
 		return;
-	if (!may_wait(g, t) || (!(t->flags & GW_TCP_ACK_WAITS) && g->n_acks == GW_ACKS_MAX)) {
+	if (!may_wait(t) || (!(t->flags & GW_TCP_ACK_WAITS) && g->n_acks == GW_ACKS_MAX)) {
 		gw_tcp_send_ack(g, f);
 		return;
 	}

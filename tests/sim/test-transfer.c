@@ -264,8 +264,8 @@ static void test_echo(void **state)
 			.n_down = 200000});
 }
 
-/* Small requests, answered after two milliseconds (echo) or not at all. The answers carry the acknowledgements; where
- * there is none, a request is acknowledged within five milliseconds. */
+/* Small requests, answered after two milliseconds (echo) or not at all. The answers carry the acknowledgements, unless
+ * one tells of a larger window; where there is none, a request is acknowledged within five milliseconds. */
 static void dialogue(bool echo, uint16_t mtu)
 {
 	struct peer_tcp_config config = {.app = {.send = {.rate = 1, .pause_every = 1, .pause_ms = 7}}};
@@ -283,7 +283,7 @@ static void dialogue(bool echo, uint16_t mtu)
 			(unsigned long long)x.guest->una, (unsigned long long)nxt);
 	}
 	world_finish(&x, 10000);
-	sim_check(&w->sim, echo ? x.guest->seen.n_pure_acks == 0 : x.guest->seen.n_pure_acks >= 199,
+	sim_check(&w->sim, echo ? x.guest->seen.n_pure_acks <= 1 : x.guest->seen.n_pure_acks >= 199,
 		"%llu acknowledgements", (unsigned long long)x.guest->seen.n_pure_acks);
 	world_expect_idle(w);
 	world_free(w);
