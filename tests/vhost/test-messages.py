@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A front end that speaks vhost-user wrongly: sizes that lie, messages cut short, descriptors too few, too many or
 of the wrong kind, memory that overlaps, wraps or is not there, storms, ends at any byte. Each ends in an answer that
-says no, or in a closed port; the next front end is served, and so are the other ports all the while."""
+says no, or in a closed port; the next front end is served, and so are the other ports all the while.
+
+also: --queues=2
+"""
 
 import random
 
@@ -261,9 +264,11 @@ def test_regions(bed):
     with FrontEnd(bed.attacked, start=False) as f:
         os.ftruncate(f.mem.fd, 2 * BYTES)
         for name, r in overlapping.items():
-            check(not f.c.ask_ack(ADD_MEM_REG, slot(r), [f.mem.fd]), 'a region that overlaps %s was taken' % name)
+            # QEMU 7.2 says the same once for each pair of queues, also when it takes it away.
+            wanted = name == 'the same' and bool(OPTIONS)
+            check(f.c.ask_ack(ADD_MEM_REG, slot(r), [f.mem.fd]) == wanted, 'a region that overlaps %s' % name)
         for name, r in (('unknown', region(guest=0)), ('shorter', region(n=BYTES - 1)), ('elsewhere', region(user=0))):
-            check(not f.c.ask_ack(REM_MEM_REG, slot(r)), 'a region %s was taken away' % name)
+            check(f.c.ask_ack(REM_MEM_REG, slot(r)) == bool(OPTIONS), 'a region %s was taken away' % name)
         n = 1
         while f.c.ask_ack(ADD_MEM_REG, slot(region(GUEST_AT + n * BYTES, 4096, USER_AT + n * BYTES)), [f.mem.fd]):
             n += 1

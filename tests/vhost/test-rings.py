@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A guest whose driver lies: descriptors that loop, wrap around, point outside, are too many, are changed while they
 are read; rings that jump; memory that goes away under the rings; notifications that cannot be given. Each ends in a
-stopped ring that is counted, or in a closed port; the ring can be started again, and the others are served meanwhile."""
+stopped ring that is counted, or in a closed port; the ring can be started again, and the others are served meanwhile.
+
+also: --queues=2
+"""
 
 import random
 

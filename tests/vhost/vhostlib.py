@@ -456,6 +456,9 @@ class Witness(threading.Thread):
         self.server.close()
 
 
+OPTIONS = [a for a in sys.argv[1:] if a.startswith('-')]  # of vmlan
+
+
 class Bed:
     """A network to be attacked."""
 
@@ -463,7 +466,7 @@ class Bed:
         self.tmp, self.vmlans, self.prefix = tempfile.mkdtemp(), [], []
         os.environ['VMLAN_RUN_DIR'] = os.path.join(self.tmp, 'run')  # where its control socket is
         self.attacked, self.good, stream = (os.path.join(self.tmp, n) for n in ('attacked', 'good', 'witness'))
-        self.v = Vmlan(self, ['vhost-user:' + self.attacked, 'vhost-user:' + self.good, 'stream:' + stream])
+        self.v = Vmlan(self, [*OPTIONS, 'vhost-user:' + self.attacked, 'vhost-user:' + self.good, 'stream:' + stream])
         self.witness = Witness(stream)
         works(self.attacked)
         works(self.good)
