@@ -56,13 +56,13 @@ static uint32_t split_base(const struct vring *v)
 	return v->used.index;
 }
 
-/* Looks how far the driver has come. */
+/* Looks how far the driver has come: not beyond what the ring holds besides the buffers that were taken. */
 static int refresh(struct vring *v)
 {
 	uint16_t end = load(v->at.driver + 2);
 
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	if ((uint16_t)(end - v->avail.index) > v->num)
+	if ((uint16_t)(end - v->avail.index) > v->num - v->n_taken)
 		return -EPROTO;
 	v->avail_end = end;
 	return 0;
@@ -116,8 +116,6 @@ static int split_take(struct vring *v, bool writable, struct iovec *iov, unsigne
 		if (r < 0 || v->avail.index == v->avail_end)
 			return r;
 	}
-	if (v->n_taken == v->num)
-		return -EPROTO; /* more buffers than the ring has places */
 	uint16_t head = load(v->at.driver + RING_HEAD_BYTES + (size_t)(v->avail.index & (v->num - 1)) * AVAIL_BYTES);
 
 	*ret = (struct vring_chain){.id = head, .n_slots = 1};
