@@ -542,6 +542,7 @@ def _inner(tests, seconds):
                 print('--- %s\n%s---' % (' '.join(bed.v.args[1:]), bed.v.log()[-4000:]), flush=True)
                 bed.v.p.kill()
                 bed.v.p.wait()
+                shutil.rmtree(bed.tmp, ignore_errors=True)
             bed = None
         finally:
             signal.alarm(0)

@@ -215,7 +215,7 @@ class Guest:
 
 def newer_qemu(which):
     """QEMU "10" or the "newest", unpacked where the system's own is older; None, and it says why, where there is none
-    to be had."""
+    to be had: what would have run with it is skipped then, and so is the test, not passed."""
     built = subprocess.run([os.path.join(TOP, "tests/vm/lib/build-qemu"), which], stdout=subprocess.PIPE, check=False,
                            text=True)
     if built.returncode == SKIP:
